@@ -1,0 +1,242 @@
+//! Which requests pass: a closed list of (provider, method, path pattern).
+//!
+//! The rows are data ([`table`]); this file only matches them. Whatever no row names is refused,
+//! so a route that a provider adds tomorrow stays shut until somebody has thought about who sees
+//! what through it and how it is metered. Paths are the provider's own full paths, after the hub
+//! has taken off its prefix (`/openai`, `/azure`, …), and they have already been through
+//! [`Target::parse`](super::target::Target::parse).
+
+use std::fmt;
+
+use http::Method;
+
+use crate::provider::{Dialect, Provider};
+
+pub mod table;
+
+pub use table::{FORBIDDEN, ROUTES};
+
+/// The longest value of a `{parameter}` in a path, in bytes.
+pub const MAX_PARAMETER_BYTES: usize = 128;
+
+/// Where a request of a route names its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ModelSource {
+    /// The top-level `model` of a JSON body.
+    JsonBody,
+    /// The `model` field of a form; the same routes may also take a JSON body.
+    Multipart,
+    /// The `{deployment}` in an Azure path. Its owner has declared the model behind it.
+    Deployment,
+    /// The `{model}` in the path.
+    Path,
+    /// The request names no model.
+    None,
+}
+
+/// Who answers a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RouteKind {
+    /// The provider, through an agent.
+    Relay,
+    /// The hub, from its own tables. An agent refuses it.
+    MadeByHub,
+}
+
+/// What a route's request body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BodyKind {
+    /// There is none.
+    None,
+    /// One JSON object.
+    Json,
+    /// `multipart/form-data`, or one JSON object.
+    Multipart,
+}
+
+/// Whether a refused path is refused for the time being, or for what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It shows or changes what belongs to the owner of the key alone.
+    OwnerState,
+    /// It reaches objects that live at the provider, and nobody knows yet whose they are.
+    Objects,
+    /// It would let the user talk to the provider past the meter.
+    PastTheMeter,
+    /// It is billed later or elsewhere than in its answer.
+    BilledLater,
+    /// It is spoken over a WebSocket, which is not carried yet.
+    WebSocket,
+}
+
+impl Reason {
+    /// A sentence for the caller.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::OwnerState => "this path shows or changes the private state of the key's owner",
+            Self::Objects => "objects stored at the provider are not available through this hub",
+            Self::PastTheMeter => "this path would let requests go past the meter",
+            Self::BilledLater => "what is billed later than its answer is not available here",
+            Self::WebSocket => "WebSockets are not available here: use the HTTP API",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// One row of the list of what passes.
+#[derive(Debug)]
+pub struct Route {
+    /// Whose path it is.
+    pub provider: Provider,
+    /// The one method that passes.
+    pub method: Method,
+    /// The path: plain segments and `{parameters}`, each of which stands for one whole segment.
+    pub pattern: &'static str,
+    /// The name in logs and metrics; the same for the same operation of different providers.
+    pub name: &'static str,
+    /// Where the request names its model.
+    pub model: ModelSource,
+    /// Who answers.
+    pub kind: RouteKind,
+    /// What the request body is.
+    pub body: BodyKind,
+}
+
+/// One row of the list of what is refused for a reason worth telling.
+#[derive(Debug)]
+pub struct Forbidden {
+    /// Whose path it is.
+    pub provider: Provider,
+    /// The refused methods; none named means all.
+    pub methods: &'static [Method],
+    /// As in [`Route`], and a final `/**` stands for any number of further segments, or none.
+    pub pattern: &'static str,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// A request that a row of the table lets pass.
+#[derive(Debug, Clone)]
+pub struct Match {
+    /// The row.
+    pub route: &'static Route,
+    /// The values of the pattern's parameters, verbatim, in the order of the path.
+    pub params: Vec<(&'static str, String)>,
+}
+
+impl Match {
+    /// The value of the parameter `name`, verbatim.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The model or deployment that the path itself names.
+    #[must_use]
+    pub fn named_in_path(&self) -> Option<&str> {
+        match self.route.model {
+            ModelSource::Deployment => self.param("deployment"),
+            ModelSource::Path => self.param("model"),
+            ModelSource::JsonBody | ModelSource::Multipart | ModelSource::None => None,
+        }
+    }
+}
+
+/// Why a request is not in the table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteRefused {
+    /// No row knows the path.
+    #[error("{provider} has no such path here")]
+    Unknown {
+        /// Whose path was asked for.
+        provider: Provider,
+    },
+    /// The path exists with other methods.
+    #[error("this path does not take this method")]
+    MethodNotAllowed {
+        /// The methods that pass, for `allow`.
+        allow: Vec<Method>,
+    },
+    /// The path is refused on purpose.
+    #[error("{0}")]
+    Forbidden(Reason),
+}
+
+/// Finds the row that lets `method` on `path` of `provider` pass.
+///
+/// # Errors
+/// [`RouteRefused`]; a row of [`FORBIDDEN`] is told apart from a path that nobody knows.
+pub fn find(provider: Provider, method: &Method, path: &str) -> Result<Match, RouteRefused> {
+    let mut allow = Vec::new();
+    for route in ROUTES.iter().filter(|route| route.provider == provider) {
+        if let Some(params) = matched(route.pattern, path) {
+            if route.method == *method {
+                return Ok(Match { route, params });
+            }
+            allow.push(route.method.clone());
+        }
+    }
+    let forbidden = FORBIDDEN
+        .iter()
+        .filter(|row| row.provider == provider)
+        .filter(|row| row.methods.is_empty() || row.methods.contains(method))
+        .find(|row| matched(row.pattern, path).is_some());
+    match forbidden {
+        Some(row) => Err(RouteRefused::Forbidden(row.reason)),
+        None if allow.is_empty() => Err(RouteRefused::Unknown { provider }),
+        None => Err(RouteRefused::MethodNotAllowed { allow }),
+    }
+}
+
+/// The shape in which a caller on `path` of `provider` expects errors.
+#[must_use]
+pub fn dialect(provider: Provider, path: &str) -> Dialect {
+    match provider {
+        Provider::Anthropic => Dialect::Anthropic,
+        Provider::DeepSeek if path.starts_with("/anthropic/") => Dialect::Anthropic,
+        Provider::OpenAi | Provider::Azure | Provider::DeepSeek => Dialect::OpenAi,
+    }
+}
+
+/// The parameters, where `path` has the form of `pattern`.
+fn matched(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
+    let (pattern, open_ended) = match pattern.strip_suffix("/**") {
+        Some(stem) => (stem, true),
+        None => (pattern, false),
+    };
+    let mut params = Vec::new();
+    let mut segments = path.split('/');
+    for wanted in pattern.split('/') {
+        let segment = segments.next()?;
+        let parameter = wanted
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'));
+        match parameter {
+            Some(name) if is_parameter(segment) => params.push((name, segment.to_owned())),
+            Some(_) => return None,
+            None if wanted == segment => {}
+            None => return None,
+        }
+    }
+    (open_ended || segments.next().is_none()).then_some(params)
+}
+
+/// Names of models, deployments and objects: nothing that any server could read as a separator.
+fn is_parameter(segment: &str) -> bool {
+    (1..=MAX_PARAMETER_BYTES).contains(&segment.len())
+        && segment
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Messages of the control stream, each at most 16 KiB behind a length prefix.
+//!
+//! A kind of message that this build does not know reads as `Unknown` and is skipped: that is how a
+//! minor version adds one.
+
+mod message;
+
+use super::{Malformed, bounded_text};
+use crate::ids::{AccountId, AgentId, InstanceId, NodeId, SessionId};
+use crate::limits::{ACCOUNTS_PER_PAGE_MAX, MESSAGE_BYTES_MAX};
+use crate::model::ModelPatterns;
+use crate::provider::Provider;
+use std::time::Duration;
+
+/// Optional abilities of a peer, one bit each; unknown bits are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Features(pub u64);
+
+/// The agent's first message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Must be the identity in the certificate.
+    pub agent: AgentId,
+    /// This run of the agent process.
+    pub instance: InstanceId,
+    /// Which of the agent's tunnels this is; 0 where it has one.
+    pub slot: u32,
+    /// Grows with each connection of this slot; a higher one replaces a lower one at once.
+    pub generation: u64,
+    /// What the agent can do.
+    pub features: Features,
+    /// Name and version of the build, for people.
+    pub build: String,
+}
+
+/// The hub's yes to a [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// The node that answers.
+    pub node: NodeId,
+    /// The session that is now in force for the agent's slot.
+    pub session: SessionId,
+    /// What the node can do.
+    pub features: Features,
+    /// Name and version of the build, for people.
+    pub build: String,
+}
+
+/// Why a hub refuses a session. The number is the wire's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefuseCause {
+    /// The identity is not the certificate's, or not known.
+    UnknownAgent = 1,
+    /// The agent was revoked.
+    Revoked = 2,
+    /// A session with the same or a higher generation is in force.
+    Stale = 3,
+    /// Two instances use one identity.
+    DuplicateIdentity = 4,
+    /// The node is draining.
+    Draining = 5,
+    /// The node is full.
+    Busy = 6,
+}
+
+impl RefuseCause {
+    /// All causes, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::UnknownAgent,
+        Self::Revoked,
+        Self::Stale,
+        Self::DuplicateIdentity,
+        Self::Draining,
+        Self::Busy,
+    ];
+
+    /// What a person reads.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownAgent => "the hub does not know this agent",
+            Self::Revoked => "the agent was revoked",
+            Self::Stale => "a newer session of this agent is in force",
+            Self::DuplicateIdentity => "two running agents use this identity (duplicate_identity)",
+            Self::Draining => "the hub is draining",
+            Self::Busy => "the hub is full",
+        }
+    }
+}
+
+/// The hub's no to a [`Hello`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refuse {
+    /// Why.
+    pub cause: RefuseCause,
+    /// The least time before the next try, in whole milliseconds.
+    pub retry_after: Duration,
+    /// Trying again cannot help: a person has to act.
+    pub permanent: bool,
+}
+
+/// What an account may be used for, as its owner attests it. The number is the wire's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PermittedUse {
+    /// The owner's own use.
+    Own,
+    /// The owner's organisation.
+    Organisation,
+    /// End users of the owner's own application.
+    Application,
+    /// Resale that the provider has licensed, under this reference.
+    Licensed {
+        /// The contract or approval, at most 256 bytes.
+        reference: String,
+    },
+}
+
+/// One account, as the agent announces it. It names no host and holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The account.
+    pub id: AccountId,
+    /// Whose endpoint it calls.
+    pub provider: Provider,
+    /// The owner's name for it.
+    pub label: String,
+    /// Models it may serve.
+    pub models: ModelPatterns,
+    /// Azure deployments and the model each runs.
+    pub deployments: Vec<Deployment>,
+    /// Exchanges it takes at a time.
+    pub concurrency_max: u32,
+    /// What it may be used for.
+    pub permitted_use: PermittedUse,
+}
+
+/// A deployment of an Azure account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The name in the path or in the body's `model`.
+    pub name: String,
+    /// The model that its owner declares.
+    pub model: String,
+}
+
+/// One page of the agent's accounts. The last page puts all pages since the last one in force.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccountsPage {
+    /// At most [`ACCOUNTS_PER_PAGE_MAX`] accounts.
+    pub accounts: Vec<Account>,
+    /// No page follows.
+    pub last: bool,
+}
+
+/// An account stops or starts to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// The account.
+    pub account: AccountId,
+    /// Not to be scheduled for this long from now; zero means it serves again. Milliseconds.
+    pub paused_for: Duration,
+}
+
+/// The sender takes no new exchanges on this tunnel; those in flight finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long those in flight have, in whole milliseconds.
+    pub deadline: Duration,
+    /// How long the peer should wait before it dials again, before jitter. Milliseconds.
+    pub reconnect_in: Duration,
+}
+
+/// What an agent says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentMessage {
+    /// The first message.
+    Hello(Hello),
+    /// A page of accounts.
+    Accounts(AccountsPage),
+    /// An account pauses or serves again.
+    Health(Health),
+    /// Answers a PING with its number.
+    Pong(u64),
+    /// The agent is going away.
+    Drain(Drain),
+    /// A kind that this build does not know.
+    Unknown,
+}
+
+/// What a hub says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HubMessage {
+    /// The session is in force.
+    Welcome(Welcome),
+    /// The session is refused; the connection closes.
+    Refuse(Refuse),
+    /// To be answered at once by a PONG with the same number.
+    Ping(u64),
+    /// The node is going away.
+    Drain(Drain),
+    /// The agent is revoked; the connection closes, and it must not come back.
+    Revoked,
+    /// A kind that this build does not know.
+    Unknown,
+}
+
+/// A message of one direction of the control stream.
+pub trait ControlMessage: Sized + std::fmt::Debug + Send {
+    /// The message as it stands on the wire, its length prefix not included.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it would be longer than [`MESSAGE_BYTES_MAX`].
+    fn encode(&self) -> Result<Vec<u8>, Malformed>;
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// [`Malformed`] for anything that is not a message within the limits.
+    fn decode(bytes: &[u8]) -> Result<Self, Malformed>;
+}
+
+/// Cuts `accounts` into pages that each fit a message.
+///
+/// # Errors
+/// [`Malformed`] where a single account fits no message, or there are more than
+/// [`ACCOUNTS_MAX`](crate::limits::ACCOUNTS_MAX).
+pub fn pages(accounts: &[Account]) -> Result<Vec<AccountsPage>, Malformed> {
+    if accounts.len() > crate::limits::ACCOUNTS_MAX {
+        return Err(Malformed("number of accounts"));
+    }
+    let mut pages = Vec::new();
+    let mut page = AccountsPage::default();
+    for account in accounts {
+        page.accounts.push(account.clone());
+        let full = page.accounts.len() > ACCOUNTS_PER_PAGE_MAX
+            || AgentMessage::Accounts(page.clone()).encode().is_err();
+        if full {
+            page.accounts.pop();
+            if page.accounts.is_empty() {
+                return Err(Malformed("account"));
+            }
+            pages.push(std::mem::take(&mut page));
+            page.accounts.push(account.clone());
+            AgentMessage::Accounts(page.clone()).encode()?;
+        }
+    }
+    page.last = true;
+    pages.push(page);
+    Ok(pages)
+}
+
+fn bounded_message(bytes: Vec<u8>) -> Result<Vec<u8>, Malformed> {
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        Err(Malformed("message length"))
+    } else {
+        Ok(bytes)
+    }
+}
+
+fn label(text: String) -> Result<String, Malformed> {
+    bounded_text(text, "text")
+}

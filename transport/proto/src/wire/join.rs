@@ -1,0 +1,202 @@
+//! Joining, on `weft-join/1`: one request and one answer on one stream.
+
+use super::{Malformed, bounded_text};
+use crate::ids::AgentId;
+use crate::limits::MESSAGE_BYTES_MAX;
+use prost::Message as _;
+
+/// Bytes of an invitation's token.
+pub const TOKEN_BYTES: usize = 32;
+
+/// Longest certificate in a chain, in bytes of DER.
+const CERTIFICATE_BYTES_MAX: usize = 4 * 1024;
+
+/// Most certificates in a chain.
+const CHAIN_MAX: usize = 4;
+
+/// What a joining agent asks.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinRequest {
+    /// The token of the invitation.
+    pub token: [u8; TOKEN_BYTES],
+    /// A certificate signing request, DER: proof of the agent's own key.
+    pub csr: Vec<u8>,
+    /// The agent's name for itself, for people.
+    pub name: String,
+}
+
+impl std::fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinRequest")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a hub does not take an agent in. The number is the wire's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JoinRefusal {
+    /// No invitation has this token.
+    UnknownToken = 1,
+    /// The invitation has run out.
+    Expired = 2,
+    /// Another key has used the invitation.
+    Used = 3,
+    /// The signing request does not hold.
+    BadRequest = 4,
+    /// The agent was revoked.
+    Revoked = 5,
+    /// The hub cannot answer now.
+    Unavailable = 6,
+}
+
+impl JoinRefusal {
+    /// All refusals, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::UnknownToken,
+        Self::Expired,
+        Self::Used,
+        Self::BadRequest,
+        Self::Revoked,
+        Self::Unavailable,
+    ];
+
+    /// What a person reads.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownToken => "the hub does not know this invite",
+            Self::Expired => "the invite has expired; ask for a new one",
+            Self::Used => "the invite was already used by another agent; ask for a new one",
+            Self::BadRequest => "the hub could not accept the certificate request",
+            Self::Revoked => "the agent was revoked",
+            Self::Unavailable => "the hub cannot take in agents right now; try again",
+        }
+    }
+}
+
+/// What the hub answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JoinAnswer {
+    /// Taken in.
+    Joined {
+        /// The identity given.
+        agent: AgentId,
+        /// The certificate chain, DER, leaf first.
+        chain: Vec<Vec<u8>>,
+    },
+    /// Not taken in.
+    Refused(JoinRefusal),
+}
+
+impl JoinRequest {
+    /// The request as it stands on the wire, its length prefix not included.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it would be longer than [`MESSAGE_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        let message = JoinRequestMessage {
+            token: self.token.to_vec(),
+            csr: self.csr.clone(),
+            name: self.name.clone(),
+        };
+        bounded(message.encode_to_vec())
+    }
+
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// [`Malformed`] for anything that is not a request within the limits.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(Malformed("message length"));
+        }
+        let message = JoinRequestMessage::decode(bytes).map_err(|_| Malformed("join request"))?;
+        Ok(Self {
+            token: message.token.try_into().map_err(|_| Malformed("token"))?,
+            csr: message.csr,
+            name: bounded_text(message.name, "name")?,
+        })
+    }
+}
+
+impl JoinAnswer {
+    /// The answer as it stands on the wire, its length prefix not included.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it would be longer than [`MESSAGE_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        let message = match self {
+            Self::Joined { agent, chain } => JoinAnswerMessage {
+                agent: agent.as_bytes().to_vec(),
+                chain: chain.clone(),
+                refusal: 0,
+            },
+            Self::Refused(refusal) => JoinAnswerMessage {
+                refusal: *refusal as u32,
+                ..JoinAnswerMessage::default()
+            },
+        };
+        bounded(message.encode_to_vec())
+    }
+
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// [`Malformed`] for anything that is not an answer within the limits.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(Malformed("message length"));
+        }
+        let message = JoinAnswerMessage::decode(bytes).map_err(|_| Malformed("join answer"))?;
+        if message.refusal != 0 {
+            return JoinRefusal::ALL
+                .into_iter()
+                .find(|refusal| *refusal as u32 == message.refusal)
+                .map(Self::Refused)
+                .ok_or(Malformed("join refusal"));
+        }
+        let fits = |certificate: &Vec<u8>| {
+            !certificate.is_empty() && certificate.len() <= CERTIFICATE_BYTES_MAX
+        };
+        if message.chain.is_empty()
+            || message.chain.len() > CHAIN_MAX
+            || !message.chain.iter().all(fits)
+        {
+            return Err(Malformed("certificate chain"));
+        }
+        let agent = AgentId::from_slice(&message.agent).map_err(|_| Malformed("agent id"))?;
+        Ok(Self::Joined {
+            agent,
+            chain: message.chain,
+        })
+    }
+}
+
+fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Malformed> {
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        Err(Malformed("message length"))
+    } else {
+        Ok(bytes)
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct JoinRequestMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    token: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    csr: Vec<u8>,
+    #[prost(string, tag = "3")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct JoinAnswerMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    agent: Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    chain: Vec<Vec<u8>>,
+    #[prost(uint32, tag = "3")]
+    refusal: u32,
+}
