@@ -1,0 +1,87 @@
+//! One suite of tests, run on every store; and what only a store in a file can get wrong.
+
+mod agents;
+mod file;
+mod fixture;
+mod invites;
+mod keys;
+mod outcomes;
+mod owners;
+mod users;
+mod whole;
+
+/// Runs every test named on every store.
+macro_rules! on_every_store {
+    ($($room:ident { $($test:ident)* })*) => {
+        mod memory {$(
+            mod $room {$(
+                #[tokio::test]
+                async fn $test() {
+                    crate::$room::$test(std::sync::Arc::new(weft_store::MemoryStore::new())).await;
+                }
+            )*}
+        )*}
+
+        mod sqlite {$(
+            mod $room {$(
+                #[tokio::test]
+                async fn $test() {
+                    let folder = tempfile::tempdir().expect("a folder");
+                    let store = weft_store::SqliteStore::open(&folder.path().join("weft.sqlite"))
+                        .await
+                        .expect("the store opens");
+                    let store: std::sync::Arc<dyn weft_store::Store> = std::sync::Arc::new(store);
+                    crate::$room::$test(std::sync::Arc::clone(&store)).await;
+                    store.close().await;
+                }
+            )*}
+        )*}
+    };
+}
+
+on_every_store! {
+    users {
+        a_user_is_found_by_the_exact_name
+        a_taken_name_is_a_conflict_and_changes_nothing
+        a_user_can_be_disabled_and_enabled_again
+        pages_hold_every_user_once_in_the_order_of_ids
+    }
+    keys {
+        a_key_is_found_by_its_hash_whole_and_with_its_user
+        a_key_of_nobody_is_refused_and_a_taken_hash_is_a_conflict
+        the_first_revocation_stands
+        a_user_sees_its_own_keys_only
+    }
+    owners {
+        the_same_name_is_the_same_owner
+        many_at_once_make_one_owner
+    }
+    invites {
+        an_invite_begins_unredeemed_under_an_owner_that_exists
+        a_token_makes_one_agent_and_the_same_key_gets_it_again
+        another_key_is_refused_whatever_it_brings
+        after_its_time_a_token_is_worthless_even_for_its_own_key
+        an_unknown_token_lets_nobody_in
+        a_public_key_is_one_agent_only
+        a_revoked_agent_does_not_come_back_by_its_token
+        a_taken_agent_id_leaves_the_invite_as_it_was
+        of_many_keys_at_once_exactly_one_gets_in
+    }
+    agents {
+        an_agent_is_revoked_once_and_listed_as_such
+        the_latest_sight_stands_in_whatever_order_it_comes
+        what_does_not_exist_is_not_found
+    }
+    outcomes {
+        every_field_comes_back_as_it_went_in
+        every_end_and_abort_comes_back
+        the_same_exchange_twice_is_one_row_and_the_first_stands
+        a_batch_longer_than_a_transaction_is_kept_whole
+        the_latest_come_first_and_pages_neither_skip_nor_repeat
+    }
+    whole {
+        a_closed_store_refuses_everything
+        a_narrow_handle_sees_what_the_store_sees
+        nothing_secret_is_serialised_or_shown
+    }
+}
