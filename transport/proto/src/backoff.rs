@@ -16,17 +16,11 @@ impl Backoff {
     /// The wait before the next try: a random share of `500 ms × 2ⁿ`, at most 60 s, and never less
     /// than the hub asked for. What the hub asked for is jittered upwards by up to its half.
     pub fn next_delay(&mut self, entropy: &dyn Entropy) -> Duration {
-        let ceiling = BACKOFF_FIRST
-            .saturating_mul(1 << self.failures.min(16))
-            .min(BACKOFF_MAX);
+        let ceiling = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_MAX);
         self.failures = self.failures.saturating_add(1);
         let asked = std::mem::take(&mut self.asked);
         let own = entropy.duration_below(ceiling);
-        if asked.is_zero() {
-            own
-        } else {
-            own.max(asked + entropy.duration_below(asked / 2))
-        }
+        if asked.is_zero() { own } else { own.max(asked + entropy.duration_below(asked / 2)) }
     }
 
     /// The hub asked not to be dialled for `wait`; counts for the next delay, up to [`BACKOFF_MAX`].

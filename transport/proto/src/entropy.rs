@@ -33,14 +33,9 @@ pub struct OsEntropy;
 impl Entropy for OsEntropy {
     /// # Panics
     /// When the operating system has no random bytes to give: nothing safe can go on then.
-    #[expect(
-        clippy::expect_used,
-        reason = "without the system's entropy no secret can be made"
-    )]
+    #[expect(clippy::expect_used, reason = "without the system's entropy no secret can be made")]
     fn fill(&self, bytes: &mut [u8]) {
-        SysRng
-            .try_fill_bytes(bytes)
-            .expect("the operating system gives random bytes");
+        SysRng.try_fill_bytes(bytes).expect("the operating system gives random bytes");
     }
 }
 
@@ -58,10 +53,7 @@ impl SeededEntropy {
 
 impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .fill_bytes(bytes);
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).fill_bytes(bytes);
     }
 }
 

@@ -63,11 +63,7 @@ pub struct HubExchange {
 
 impl Default for HubExchange {
     fn default() -> Self {
-        Self {
-            phase: HubPhase::Planned,
-            attempts: 0,
-            replay_whole: true,
-        }
+        Self { phase: HubPhase::Planned, attempts: 0, replay_whole: true }
     }
 }
 

@@ -85,6 +85,12 @@ pub const REPLAY_BYTES_MAX: usize = 256 * 1024;
 /// A body of unknown kind turns to bulk priority after this many bytes.
 pub const BULK_AFTER_BYTES: u64 = 64 * 1024;
 
+/// Tunnels that one agent may have to one node: a slot's number is below this.
+pub const SLOTS_MAX: u32 = 8;
+
+/// Instances of one identity that a slot remembers to have taken over from.
+pub const OUSTED_INSTANCES_MAX: usize = 8;
+
 /// Two instances of one identity that take a slot from each other inside this time are parked.
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(300);
 

@@ -168,11 +168,7 @@ impl FromStr for ModelPatterns {
     /// Reads patterns separated by commas, with or without white space around them.
     fn from_str(text: &str) -> Result<Self, InvalidModel> {
         let mut patterns = Vec::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             if patterns.len() == MODEL_PATTERNS_MAX {
                 return Err(InvalidModel::TooManyPatterns);
             }
@@ -312,28 +308,13 @@ mod tests {
             "claude-sonnet-4-5[1m]",
             "vendor/model@v1.2:free",
         ] {
-            assert_eq!(
-                ModelName::parse(name).map(|name| name.to_string()),
-                Ok(name.to_owned())
-            );
+            assert_eq!(ModelName::parse(name).map(|name| name.to_string()), Ok(name.to_owned()));
         }
         assert_eq!(ModelName::parse(""), Err(InvalidModel::Empty));
-        assert_eq!(
-            ModelName::parse("a b"),
-            Err(InvalidModel::Character { at: 1 })
-        );
-        assert_eq!(
-            ModelName::parse("gpt-*"),
-            Err(InvalidModel::Character { at: 4 })
-        );
-        assert_eq!(
-            ModelName::parse("gpté"),
-            Err(InvalidModel::Character { at: 3 })
-        );
-        assert_eq!(
-            ModelName::parse("a\r\nx: y"),
-            Err(InvalidModel::Character { at: 1 })
-        );
+        assert_eq!(ModelName::parse("a b"), Err(InvalidModel::Character { at: 1 }));
+        assert_eq!(ModelName::parse("gpt-*"), Err(InvalidModel::Character { at: 4 }));
+        assert_eq!(ModelName::parse("gpté"), Err(InvalidModel::Character { at: 3 }));
+        assert_eq!(ModelName::parse("a\r\nx: y"), Err(InvalidModel::Character { at: 1 }));
         assert!(ModelName::parse(&"m".repeat(MODEL_NAME_CHARS_MAX)).is_ok());
         assert_eq!(
             ModelName::parse(&"m".repeat(MODEL_NAME_CHARS_MAX + 1)),
@@ -344,9 +325,7 @@ mod tests {
     #[test]
     fn a_star_stands_for_any_run_and_everything_else_for_itself() {
         let matches = |pattern: &str, model: &str| {
-            ModelPattern::parse(pattern)
-                .unwrap_or_else(|e| panic!("{pattern}: {e}"))
-                .matches(model)
+            ModelPattern::parse(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}")).matches(model)
         };
         assert!(matches("*", "o3"));
         assert!(matches("gpt-4o", "gpt-4o"));
@@ -362,19 +341,13 @@ mod tests {
 
     #[test]
     fn a_pattern_and_a_list_have_limits() {
-        assert_eq!(
-            ModelPattern::parse("a***b").map(|p| p.to_string()),
-            Ok("a*b".to_owned())
-        );
+        assert_eq!(ModelPattern::parse("a***b").map(|p| p.to_string()), Ok("a*b".to_owned()));
         assert_eq!(
             ModelPattern::parse(&"a*".repeat(MODEL_PATTERN_STARS_MAX + 1)),
             Err(InvalidModel::TooManyStars)
         );
         let many: Vec<_> = (0..=MODEL_PATTERNS_MAX).map(|n| n.to_string()).collect();
-        assert_eq!(
-            many.join(",").parse::<ModelPatterns>(),
-            Err(InvalidModel::TooManyPatterns)
-        );
+        assert_eq!(many.join(",").parse::<ModelPatterns>(), Err(InvalidModel::TooManyPatterns));
         assert!(many[1..].join(",").parse::<ModelPatterns>().is_ok());
     }
 

@@ -3,12 +3,15 @@
 //! A session's key is (agent, slot). A higher generation of the same instance replaces the one in
 //! force at once, and never waits for it. Another instance takes over once: a restarted process is
 //! another instance, and must come in. An instance that was taken over from and comes back inside
-//! [`DUPLICATE_WINDOW`] proves that two processes hold one identity: both are parked until the
-//! window has passed, or they would evict each other for ever.
+//! [`DUPLICATE_WINDOW`] proves that two or more processes hold one identity: all are parked until
+//! the window has passed, or they would evict each other for ever.
+//!
+//! What is remembered is bounded: slots per agent by the wire, instances per slot by
+//! [`OUSTED_INSTANCES_MAX`].
 
 use crate::ids::{AgentId, InstanceId, SessionId};
-use crate::limits::DUPLICATE_WINDOW;
-use std::collections::BTreeMap;
+use crate::limits::{DUPLICATE_WINDOW, OUSTED_INSTANCES_MAX};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// What a HELLO leads to.
@@ -33,9 +36,27 @@ pub enum Entry {
 #[derive(Debug, Clone, Default)]
 struct Slot {
     current: Option<Current>,
-    /// The instance last taken over from, and when.
-    ousted: Option<(InstanceId, Duration)>,
+    /// The instances taken over from, and when, oldest first.
+    ousted: VecDeque<(InstanceId, Duration)>,
     parked_until: Option<Duration>,
+}
+
+impl Slot {
+    fn was_ousted(&self, instance: InstanceId) -> bool {
+        self.ousted.iter().any(|(ousted, _)| *ousted == instance)
+    }
+
+    fn oust(&mut self, instance: InstanceId, now: Duration) {
+        if self.ousted.len() == OUSTED_INSTANCES_MAX {
+            self.ousted.pop_front();
+        }
+        self.ousted.push_back((instance, now));
+    }
+
+    /// Forgets what lies further back than the window.
+    fn forget(&mut self, now: Duration) {
+        self.ousted.retain(|(_, at)| now < *at + DUPLICATE_WINDOW);
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,13 +87,11 @@ impl Roster {
         if let Some(until) = slot.parked_until {
             if now < until {
                 let closes = slot.current.take().map(|current| current.session);
-                return Entry::Duplicate {
-                    closes,
-                    parked_for: until - now,
-                };
+                return Entry::Duplicate { closes, parked_for: until - now };
             }
             *slot = Slot::default();
         }
+        slot.forget(now);
         let replaces = match slot.current {
             Some(current) if current.instance == instance => {
                 if generation <= current.generation {
@@ -81,10 +100,7 @@ impl Roster {
                 Some(current.session)
             }
             Some(current) => {
-                let returns = slot
-                    .ousted
-                    .is_some_and(|(ousted, at)| ousted == instance && now < at + DUPLICATE_WINDOW);
-                if returns {
+                if slot.was_ousted(instance) {
                     slot.parked_until = Some(now + DUPLICATE_WINDOW);
                     slot.current = None;
                     return Entry::Duplicate {
@@ -92,16 +108,12 @@ impl Roster {
                         parked_for: DUPLICATE_WINDOW,
                     };
                 }
-                slot.ousted = Some((current.instance, now));
+                slot.oust(current.instance, now);
                 Some(current.session)
             }
             None => None,
         };
-        slot.current = Some(Current {
-            session,
-            instance,
-            generation,
-        });
+        slot.current = Some(Current { session, instance, generation });
         Entry::InForce { replaces }
     }
 
@@ -111,16 +123,12 @@ impl Roster {
         let Some(entry) = self.slots.get_mut(&(agent, slot)) else {
             return;
         };
-        if entry
-            .current
-            .is_some_and(|current| current.session == session)
-        {
+        if entry.current.is_some_and(|current| current.session == session) {
             entry.current = None;
         }
-        let remembers = entry.parked_until.is_some_and(|until| now < until)
-            || entry
-                .ousted
-                .is_some_and(|(_, at)| now < at + DUPLICATE_WINDOW);
+        entry.forget(now);
+        let remembers =
+            entry.parked_until.is_some_and(|until| now < until) || !entry.ousted.is_empty();
         if entry.current.is_none() && !remembers {
             self.slots.remove(&(agent, slot));
         }
@@ -140,10 +148,7 @@ mod tests {
 
     impl Ids {
         fn new() -> Self {
-            Self(
-                ManualClock::new(Timestamp::from_secs(1)),
-                SeededEntropy::new(1),
-            )
+            Self(ManualClock::new(Timestamp::from_secs(1)), SeededEntropy::new(1))
         }
         fn session(&self) -> SessionId {
             SessionId::generate(&self.0, &self.1)
@@ -168,20 +173,12 @@ mod tests {
         );
         assert_eq!(
             roster.enter(agent, 0, instance, 2, second, AT),
-            Entry::InForce {
-                replaces: Some(first)
-            }
+            Entry::InForce { replaces: Some(first) }
         );
-        assert_eq!(
-            roster.enter(agent, 0, instance, 2, ids.session(), AT),
-            Entry::Stale
-        );
+        assert_eq!(roster.enter(agent, 0, instance, 2, ids.session(), AT), Entry::Stale);
         // The replaced session's end must not take the new one with it.
         roster.leave(agent, 0, first, AT);
-        assert_eq!(
-            roster.enter(agent, 0, instance, 1, ids.session(), AT),
-            Entry::Stale
-        );
+        assert_eq!(roster.enter(agent, 0, instance, 1, ids.session(), AT), Entry::Stale);
     }
 
     #[test]
@@ -197,10 +194,7 @@ mod tests {
         ));
         assert_eq!(
             roster.enter(agent, 0, a, 2, ids.session(), AT),
-            Entry::Duplicate {
-                closes: Some(of_b),
-                parked_for: DUPLICATE_WINDOW
-            }
+            Entry::Duplicate { closes: Some(of_b), parked_for: DUPLICATE_WINDOW }
         );
         let later = AT + Duration::from_secs(10);
         assert!(matches!(
@@ -211,6 +205,41 @@ mod tests {
             roster.enter(agent, 0, b, 3, ids.session(), AT + DUPLICATE_WINDOW),
             Entry::InForce { replaces: None }
         );
+    }
+
+    #[test]
+    fn three_copies_that_take_turns_are_found_out_too() {
+        let ids = Ids::new();
+        let (agent, copies) = (ids.agent(), [ids.instance(), ids.instance(), ids.instance()]);
+        let mut roster = Roster::default();
+        for copy in copies {
+            assert!(matches!(
+                roster.enter(agent, 0, copy, 1, ids.session(), AT),
+                Entry::InForce { .. }
+            ));
+        }
+        assert!(matches!(
+            roster.enter(agent, 0, copies[0], 2, ids.session(), AT),
+            Entry::Duplicate { closes: Some(_), .. }
+        ));
+    }
+
+    #[test]
+    fn a_slot_forgets_and_leaves_nothing_behind() {
+        let ids = Ids::new();
+        let agent = ids.agent();
+        let mut roster = Roster::default();
+        let mut now = AT;
+        for _ in 0..100 {
+            roster.enter(agent, 0, ids.instance(), 1, ids.session(), now);
+            now += Duration::from_secs(1);
+        }
+        assert!(roster.slots[&(agent, 0)].ousted.len() <= OUSTED_INSTANCES_MAX);
+        let last = ids.session();
+        now += DUPLICATE_WINDOW;
+        roster.enter(agent, 0, ids.instance(), 1, last, now);
+        roster.leave(agent, 0, last, now + DUPLICATE_WINDOW);
+        assert!(roster.slots.is_empty());
     }
 
     proptest! {

@@ -40,6 +40,16 @@ pub enum ScanError {
     /// `model` is longer than [`MAX_MODEL_BYTES`].
     #[error("`model` is longer than {MAX_MODEL_BYTES} bytes")]
     ModelTooLong,
+    /// It names a response or a conversation that is stored at the provider: nobody knows yet whose
+    /// it is.
+    #[error(
+        "responses and conversations stored at the provider are not available through this hub: \
+         send the whole input, and leave out `previous_response_id` and `conversation`"
+    )]
+    StoredObject,
+    /// It asks for an answer that is made, and billed, after this one.
+    #[error("`background` answers are not available through this hub")]
+    BilledLater,
     /// The route does not take this content type.
     #[error("this path does not take this content type")]
     ContentType,
@@ -159,12 +169,10 @@ enum Media {
 fn media(content_type: &str) -> Result<Media, ScanError> {
     let mut parts = content_type.split(';');
     let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-    let foreign_charset = parts
-        .filter_map(|part| part.split_once('='))
-        .any(|(name, value)| {
-            let value = value.trim().trim_matches('"');
-            name.trim().eq_ignore_ascii_case("charset") && !is_utf8_charset(value)
-        });
+    let foreign_charset = parts.filter_map(|part| part.split_once('=')).any(|(name, value)| {
+        let value = value.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("charset") && !is_utf8_charset(value)
+    });
     if foreign_charset {
         return Err(ScanError::ContentType);
     }
@@ -178,9 +186,7 @@ fn media(content_type: &str) -> Result<Media, ScanError> {
 
 /// Whether text of this character set reads the same as UTF-8.
 fn is_utf8_charset(name: &str) -> bool {
-    ["utf-8", "utf8", "us-ascii", "ascii"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
+    ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]

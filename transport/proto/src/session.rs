@@ -39,11 +39,7 @@ impl HubSession {
     /// A session with the agent whose certificate names `agent`.
     #[must_use]
     pub const fn new(agent: AgentId) -> Self {
-        Self {
-            agent,
-            greeted: false,
-            pages: Vec::new(),
-        }
+        Self { agent, greeted: false, pages: Vec::new() }
     }
 
     /// Takes the next message.

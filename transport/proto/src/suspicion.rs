@@ -44,13 +44,7 @@ impl Suspicion {
     /// A fresh tunnel at moment `now`.
     #[must_use]
     pub const fn new(now: Duration) -> Self {
-        Self {
-            in_flight: 0,
-            heard_at: now,
-            armed_at: now,
-            asked: None,
-            next_nonce: 1,
-        }
+        Self { in_flight: 0, heard_at: now, armed_at: now, asked: None, next_nonce: 1 }
     }
 
     /// An exchange was dispatched.
@@ -89,11 +83,7 @@ impl Suspicion {
                     return Look::Wait(Some(ask_at));
                 }
                 let wait = round_trip.saturating_mul(4).max(SUSPECT_AFTER_MIN);
-                self.asked = Some(Asked {
-                    at: now,
-                    suspect_at: now + wait,
-                    suspect: false,
-                });
+                self.asked = Some(Asked { at: now, suspect_at: now + wait, suspect: false });
                 self.next_nonce += 1;
                 Look::Ping(self.next_nonce - 1)
             }

@@ -54,10 +54,7 @@ impl Timestamp {
     /// The moment `by` later; saturates.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
     }
 
     /// How long `earlier` lies before `self`; zero where it does not.

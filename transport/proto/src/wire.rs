@@ -67,9 +67,9 @@ pub struct Malformed(pub &'static str);
 
 /// A text of at most [`TEXT_BYTES_MAX`](crate::limits::TEXT_BYTES_MAX) bytes without control
 /// characters.
-pub(crate) fn bounded_text(text: String, what: &'static str) -> Result<String, Malformed> {
+pub(crate) fn bounded_text(text: &str, what: &'static str) -> Result<String, Malformed> {
     if text.len() > crate::limits::TEXT_BYTES_MAX || text.chars().any(char::is_control) {
         return Err(Malformed(what));
     }
-    Ok(text)
+    Ok(text.to_owned())
 }

@@ -72,10 +72,8 @@ proptest! {
                 }
                 Step::Broke(why) => match exchange.broke(why) {
                     Next::Retry => {
-                        let proved = match why {
-                            Break::Agent(code) => code.proves_unsent(),
-                            other => other == Break::NotOpened,
-                        };
+                        let proved = why == Break::NotOpened
+                            || matches!(why, Break::Agent(code) if code.proves_unsent());
                         prop_assert!(proved && in_attempt && !answered && !lost);
                         prop_assert!(exchange.attempts() < ATTEMPTS_MAX);
                         in_attempt = false;

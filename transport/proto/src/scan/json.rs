@@ -87,9 +87,7 @@ impl Default for Tokenizer {
 
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokenizer")
-            .field("depth", &self.depth)
-            .finish_non_exhaustive()
+        f.debug_struct("Tokenizer").field("depth", &self.depth).finish_non_exhaustive()
     }
 }
 
@@ -137,10 +135,7 @@ impl Tokenizer {
                     self.hex_digit(byte, key, digits, unit, &mut on)?;
                     after
                 }
-                State::Literal {
-                    rest: wanted,
-                    value,
-                } => {
+                State::Literal { rest: wanted, value } => {
                     self.literal(byte, wanted, value, &mut on)?;
                     after
                 }
@@ -154,11 +149,7 @@ impl Tokenizer {
                 | State::AfterValue
                 | State::End => {
                     let space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-                    if space || self.structure(byte, &mut on)? {
-                        after
-                    } else {
-                        rest
-                    }
+                    if space || self.structure(byte, &mut on)? { after } else { rest }
                 }
             };
         }
@@ -176,11 +167,7 @@ impl Tokenizer {
         if matches!(self.state, State::Number) && self.depth == 0 {
             self.number_end(&mut on)?;
         }
-        if self.is_complete() {
-            Ok(())
-        } else {
-            Err(JsonError::Truncated.into())
-        }
+        if self.is_complete() { Ok(()) } else { Err(JsonError::Truncated.into()) }
     }
 
     /// Handles one byte between tokens. Returns whether the byte was consumed: the first byte of
@@ -200,11 +187,7 @@ impl Tokenizer {
             }
             (State::Colon, b':') => self.state = State::Value,
             (State::AfterValue, b',') => {
-                self.state = if self.in_object() {
-                    State::Key
-                } else {
-                    State::Value
-                };
+                self.state = if self.in_object() { State::Key } else { State::Value };
             }
             (State::AfterValue, b'}') if self.in_object() => self.close(true, on)?,
             (State::AfterValue, b']') if !self.in_object() => self.close(false, on)?,
@@ -237,24 +220,9 @@ impl Tokenizer {
                 on(self.depth, Token::StringBegin)?;
                 self.state = State::Text { key: false };
             }
-            b't' => {
-                self.state = State::Literal {
-                    rest: b"rue",
-                    value: Some(true),
-                }
-            }
-            b'f' => {
-                self.state = State::Literal {
-                    rest: b"alse",
-                    value: Some(false),
-                }
-            }
-            b'n' => {
-                self.state = State::Literal {
-                    rest: b"ull",
-                    value: None,
-                }
-            }
+            b't' => self.state = State::Literal { rest: b"rue", value: Some(true) },
+            b'f' => self.state = State::Literal { rest: b"alse", value: Some(false) },
+            b'n' => self.state = State::Literal { rest: b"ull", value: None },
             b'-' | b'0'..=b'9' => {
                 self.number.clear();
                 self.state = State::Number;
@@ -286,22 +254,11 @@ impl Tokenizer {
         self.depth -= 1;
         self.objects >>= 1;
         self.state = self.after_value();
-        on(
-            self.depth,
-            if object {
-                Token::ObjectEnd
-            } else {
-                Token::ArrayEnd
-            },
-        )
+        on(self.depth, if object { Token::ObjectEnd } else { Token::ArrayEnd })
     }
 
     const fn after_value(&self) -> State {
-        if self.depth == 0 {
-            State::End
-        } else {
-            State::AfterValue
-        }
+        if self.depth == 0 { State::End } else { State::AfterValue }
     }
 
     fn literal<E: From<JsonError>>(

@@ -11,7 +11,7 @@ use super::json::{Piece, Token, Tokenizer};
 use super::{MAX_MODEL_BYTES, ScanError};
 
 /// The longest key that is looked at: one byte more than the longest known one.
-const MAX_KEY_BYTES: usize = "stream".len() + 1;
+const MAX_KEY_BYTES: usize = "previous_response_id".len() + 1;
 
 /// Finds the top-level `model` and `stream` of a JSON object, in any split of its bytes.
 pub struct ModelScan {
@@ -49,6 +49,10 @@ enum Pending {
     Other,
     Model,
     Stream,
+    /// Names an object stored at the provider.
+    Object,
+    /// Asks for an answer that is made and billed after this one.
+    Later,
 }
 
 impl Default for ModelScan {
@@ -71,11 +75,7 @@ impl ModelScan {
     /// A scan at the start of a body.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            tokenizer: Tokenizer::new(),
-            reader: Reader::default(),
-            failed: None,
-        }
+        Self { tokenizer: Tokenizer::new(), reader: Reader::default(), failed: None }
     }
 
     /// Reads the next bytes of the body.
@@ -87,9 +87,7 @@ impl ModelScan {
             return Err(error);
         }
         let reader = &mut self.reader;
-        let fed = self
-            .tokenizer
-            .feed(bytes, |depth, token| reader.token(depth, token));
+        let fed = self.tokenizer.feed(bytes, |depth, token| reader.token(depth, token));
         fed.inspect_err(|error| self.failed = Some(*error))
     }
 
@@ -114,9 +112,7 @@ impl ModelScan {
             return Err(error);
         }
         let reader = &mut self.reader;
-        let ended = self
-            .tokenizer
-            .finish(|depth, token| reader.token(depth, token));
+        let ended = self.tokenizer.finish(|depth, token| reader.token(depth, token));
         ended.inspect_err(|error| self.failed = Some(*error))?;
         Ok(self.reader.model.clone())
     }
@@ -158,7 +154,8 @@ impl Reader {
                         self.stream = None;
                         Collecting::Nothing
                     }
-                    Pending::Other => Collecting::Nothing,
+                    Pending::Object => return Err(ScanError::StoredObject),
+                    Pending::Later | Pending::Other => Collecting::Nothing,
                 };
                 Ok(())
             }
@@ -169,9 +166,8 @@ impl Reader {
                 Collecting::Nothing => Ok(()),
             },
             Token::Bool(value) => self.other_value(Some(value)),
-            Token::ObjectBegin | Token::ArrayBegin | Token::Number(_) | Token::Null => {
-                self.other_value(None)
-            }
+            Token::Null => self.null(),
+            Token::ObjectBegin | Token::ArrayBegin | Token::Number(_) => self.other_value(None),
             Token::ObjectEnd | Token::ArrayEnd => Ok(()),
         }
     }
@@ -210,6 +206,8 @@ impl Reader {
             // Some parsers match keys without regard to case.
             other if other.eq_ignore_ascii_case(b"model") => return Err(ScanError::AmbiguousModel),
             b"stream" => Pending::Stream,
+            b"previous_response_id" | b"conversation" => Pending::Object,
+            b"background" => Pending::Later,
             _ => Pending::Other,
         };
         Ok(())
@@ -228,7 +226,20 @@ impl Reader {
                 self.stream = boolean;
                 Ok(())
             }
-            Pending::Other => Ok(()),
+            Pending::Object => Err(ScanError::StoredObject),
+            Pending::Later if boolean != Some(false) => Err(ScanError::BilledLater),
+            Pending::Later | Pending::Other => Ok(()),
+        }
+    }
+
+    /// `null` says nothing, wherever something may be left out.
+    fn null(&mut self) -> Result<(), ScanError> {
+        match self.pending {
+            Pending::Object | Pending::Later => {
+                self.pending = Pending::Other;
+                Ok(())
+            }
+            Pending::Model | Pending::Stream | Pending::Other => self.other_value(None),
         }
     }
 }

@@ -154,8 +154,7 @@ impl MultipartScan {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.read(bytes)
-            .inspect_err(|error| self.failed = Some(*error))
+        self.read(bytes).inspect_err(|error| self.failed = Some(*error))
     }
 
     /// The model, once its whole field has been read.
@@ -284,11 +283,7 @@ impl MultipartScan {
                 let Some((&first, after)) = rest.split_first() else {
                     return Ok(rest);
                 };
-                self.line_break = Some(if first == b'\r' {
-                    LineBreak::Cr
-                } else {
-                    LineBreak::Lf
-                });
+                self.line_break = Some(if first == b'\r' { LineBreak::Cr } else { LineBreak::Lf });
                 Ok(after)
             }
             Some(LineBreak::Cr) if self.matched == 0 && byte == b'\n' => {

@@ -14,44 +14,24 @@ fn the_scan_fits_route_and_content_type() {
     let form = "multipart/form-data; boundary=b";
     for (content_type, source, wanted) in [
         (Some("application/json"), JsonBody, Ok("json")),
-        (
-            Some("Application/JSON ; charset=\"UTF-8\""),
-            JsonBody,
-            Ok("json"),
-        ),
+        (Some("Application/JSON ; charset=\"UTF-8\""), JsonBody, Ok("json")),
         (Some("application/vnd.x+json"), JsonBody, Ok("json")),
         (None, JsonBody, Ok("json")),
         (Some("text/plain"), JsonBody, Err(ScanError::ContentType)),
-        (
-            Some("application/json; charset=utf-16"),
-            JsonBody,
-            Err(ScanError::ContentType),
-        ),
+        (Some("application/json; charset=utf-16"), JsonBody, Err(ScanError::ContentType)),
         (Some(form), JsonBody, Err(ScanError::ContentType)),
         (Some(form), Multipart, Ok("form")),
         (Some("application/json"), Multipart, Ok("json")),
         (None, Multipart, Err(ScanError::ContentType)),
-        (
-            Some("multipart/form-data"),
-            Multipart,
-            Err(multipart::FormError::Boundary.into()),
-        ),
-        (
-            Some("application/octet-stream"),
-            Multipart,
-            Err(ScanError::ContentType),
-        ),
+        (Some("multipart/form-data"), Multipart, Err(multipart::FormError::Boundary.into())),
+        (Some("application/octet-stream"), Multipart, Err(ScanError::ContentType)),
         (Some(form), Deployment, Ok("form")),
         (Some("application/json"), Deployment, Ok("json")),
         (Some("text/plain"), Deployment, Err(ScanError::ContentType)),
         (Some("text/plain"), Path, Ok("opaque")),
         (None, ModelSource::None, Ok("opaque")),
     ] {
-        assert_eq!(
-            kind(content_type, source),
-            wanted,
-            "{content_type:?} {source:?}"
-        );
+        assert_eq!(kind(content_type, source), wanted, "{content_type:?} {source:?}");
     }
 }
 

@@ -9,10 +9,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 fn ids() -> (ManualClock, SeededEntropy) {
-    (
-        ManualClock::new(Timestamp::from_secs(1)),
-        SeededEntropy::new(5),
-    )
+    (ManualClock::new(Timestamp::from_secs(1)), SeededEntropy::new(5))
 }
 
 fn hello(agent: AgentId) -> Hello {
@@ -37,23 +34,15 @@ fn welcome() -> Welcome {
     }
 }
 
-const DRAIN: Drain = Drain {
-    deadline: Duration::ZERO,
-    reconnect_in: Duration::ZERO,
-};
-const REFUSE: Refuse = Refuse {
-    cause: RefuseCause::Busy,
-    retry_after: Duration::ZERO,
-    permanent: false,
-};
+const DRAIN: Drain = Drain { deadline: Duration::ZERO, reconnect_in: Duration::ZERO };
+const REFUSE: Refuse =
+    Refuse { cause: RefuseCause::Busy, retry_after: Duration::ZERO, permanent: false };
 
 fn agent_message(agent: AgentId) -> impl Strategy<Value = AgentMessage> {
     prop_oneof![
         Just(AgentMessage::Hello(hello(agent))),
-        any::<bool>().prop_map(|last| AgentMessage::Accounts(AccountsPage {
-            accounts: Vec::new(),
-            last
-        })),
+        any::<bool>()
+            .prop_map(|last| AgentMessage::Accounts(AccountsPage { accounts: Vec::new(), last })),
         any::<u64>().prop_map(AgentMessage::Pong),
         Just(AgentMessage::Drain(DRAIN)),
         Just(AgentMessage::Unknown),

@@ -130,12 +130,10 @@ fn filtered(headers: &HeaderMap, direction: Direction) -> HeaderMap {
 }
 
 fn fate(name: &HeaderName, direction: Direction) -> Fate {
-    ROWS.iter()
-        .find(|row| row.covers(name.as_str()))
-        .map_or(Fate::Pass, |row| match direction {
-            Direction::Request => row.request,
-            Direction::Response => row.response,
-        })
+    ROWS.iter().find(|row| row.covers(name.as_str())).map_or(Fate::Pass, |row| match direction {
+        Direction::Request => row.request,
+        Direction::Response => row.response,
+    })
 }
 
 /// The header names that the sender has declared to be for this hop alone. Options that are no
@@ -169,18 +167,13 @@ pub struct Credential {
 #[must_use]
 pub const fn credential(provider: Provider) -> Credential {
     match provider {
-        Provider::OpenAi | Provider::DeepSeek => Credential {
-            header: header::AUTHORIZATION,
-            prefix: "Bearer ",
-        },
-        Provider::Azure => Credential {
-            header: HeaderName::from_static("api-key"),
-            prefix: "",
-        },
-        Provider::Anthropic => Credential {
-            header: HeaderName::from_static("x-api-key"),
-            prefix: "",
-        },
+        Provider::OpenAi | Provider::DeepSeek => {
+            Credential { header: header::AUTHORIZATION, prefix: "Bearer " }
+        }
+        Provider::Azure => Credential { header: HeaderName::from_static("api-key"), prefix: "" },
+        Provider::Anthropic => {
+            Credential { header: HeaderName::from_static("x-api-key"), prefix: "" }
+        }
     }
 }
 

@@ -121,12 +121,7 @@ pub struct Origin {
 
 impl Origin {
     fn official(host: String) -> Self {
-        Self {
-            scheme: Scheme::Https,
-            host,
-            port: 443,
-            base_path: String::new(),
-        }
+        Self { scheme: Scheme::Https, host, port: 443, base_path: String::new() }
     }
 
     /// How the origin is spoken to.
@@ -175,13 +170,7 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}{}",
-            self.scheme.as_str(),
-            self.authority(),
-            self.base_path
-        )
+        write!(f, "{}://{}{}", self.scheme.as_str(), self.authority(), self.base_path)
     }
 }
 
@@ -248,10 +237,9 @@ impl HostTable {
         let official = official_host(provider, site)?;
         match &self.0 {
             Hosts::Official => Ok(Origin::official(official)),
-            Hosts::Simulated(table) => table
-                .get(&provider)
-                .cloned()
-                .ok_or(HostRefused::NotSimulated { provider }),
+            Hosts::Simulated(table) => {
+                table.get(&provider).cloned().ok_or(HostRefused::NotSimulated { provider })
+            }
         }
     }
 }
@@ -275,9 +263,7 @@ fn official_host(provider: Provider, site: &Site) -> Result<String, HostRefused>
 }
 
 fn excerpt(text: &str, max_bytes: usize) -> String {
-    let end = (0..=max_bytes.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at));
+    let end = (0..=max_bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     text[..end.unwrap_or(0)].to_owned()
 }
 

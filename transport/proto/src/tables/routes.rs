@@ -134,10 +134,7 @@ impl Match {
     /// The value of the parameter `name`, verbatim.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.params
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.as_str())
+        self.params.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
     /// The model or deployment that the path itself names.
@@ -217,9 +214,7 @@ fn matched(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, Strin
     let mut segments = path.split('/');
     for wanted in pattern.split('/') {
         let segment = segments.next()?;
-        let parameter = wanted
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'));
+        let parameter = wanted.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         match parameter {
             Some(name) if is_parameter(segment) => params.push((name, segment.to_owned())),
             Some(_) => return None,

@@ -90,10 +90,7 @@ impl Target {
         if let Some(query) = query.strip_prefix('?') {
             check_query(query)?;
         }
-        Ok(Self {
-            text: text.to_owned(),
-            path_len,
-        })
+        Ok(Self { text: text.to_owned(), path_len })
     }
 
     /// The path, verbatim; begins with `/`.
@@ -179,11 +176,7 @@ fn is_dot_segment(segment: &str) -> bool {
 }
 
 fn check_query(query: &str) -> Result<(), TargetRefused> {
-    if query
-        .split('%')
-        .skip(1)
-        .any(|part| encoded_byte(part.as_bytes()).is_none())
-    {
+    if query.split('%').skip(1).any(|part| encoded_byte(part.as_bytes()).is_none()) {
         return Err(TargetRefused::BrokenEncoding);
     }
     // A second `?` and a `;` start a parameter for some parsers.
@@ -233,11 +226,7 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
 
 /// The byte that the two hex digits at the front stand for.
 fn encoded_byte(after_percent: &[u8]) -> Option<u8> {
-    let hex = |at: usize| {
-        after_percent
-            .get(at)
-            .and_then(|byte| char::from(*byte).to_digit(16))
-    };
+    let hex = |at: usize| after_percent.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let value = hex(0)? * 16 + hex(1)?;
     u8::try_from(value).ok()
 }

@@ -7,7 +7,7 @@ mod message;
 
 use super::{Malformed, bounded_text};
 use crate::ids::{AccountId, AgentId, InstanceId, NodeId, SessionId};
-use crate::limits::{ACCOUNTS_PER_PAGE_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::model::ModelPatterns;
 use crate::provider::Provider;
 use std::time::Duration;
@@ -23,7 +23,8 @@ pub struct Hello {
     pub agent: AgentId,
     /// This run of the agent process.
     pub instance: InstanceId,
-    /// Which of the agent's tunnels this is; 0 where it has one.
+    /// Which of the agent's tunnels to this node this is; 0 where it has one, always below
+    /// [`SLOTS_MAX`](crate::limits::SLOTS_MAX).
     pub slot: u32,
     /// Grows with each connection of this slot; a higher one replaces a lower one at once.
     pub generation: u64,
@@ -146,7 +147,7 @@ pub struct Deployment {
 /// One page of the agent's accounts. The last page puts all pages since the last one in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccountsPage {
-    /// At most [`ACCOUNTS_PER_PAGE_MAX`] accounts.
+    /// At most [`ACCOUNTS_PER_PAGE_MAX`](crate::limits::ACCOUNTS_PER_PAGE_MAX) accounts.
     pub accounts: Vec<Account>,
     /// No page follows.
     pub last: bool,
@@ -209,7 +210,8 @@ pub trait ControlMessage: Sized + std::fmt::Debug + Send {
     /// The message as it stands on the wire, its length prefix not included.
     ///
     /// # Errors
-    /// [`Malformed`] where it would be longer than [`MESSAGE_BYTES_MAX`].
+    /// [`Malformed`] for what [`ControlMessage::decode`] would refuse: a fault of this end shows
+    /// here, and not as a tunnel that the peer closes.
     fn encode(&self) -> Result<Vec<u8>, Malformed>;
 
     /// Reads a message.
@@ -222,41 +224,40 @@ pub trait ControlMessage: Sized + std::fmt::Debug + Send {
 /// Cuts `accounts` into pages that each fit a message.
 ///
 /// # Errors
-/// [`Malformed`] where a single account fits no message, or there are more than
+/// [`Malformed`] where a single account fits no message or no limit, or there are more than
 /// [`ACCOUNTS_MAX`](crate::limits::ACCOUNTS_MAX).
 pub fn pages(accounts: &[Account]) -> Result<Vec<AccountsPage>, Malformed> {
     if accounts.len() > crate::limits::ACCOUNTS_MAX {
         return Err(Malformed("number of accounts"));
     }
     let mut pages = Vec::new();
-    let mut page = AccountsPage::default();
+    // Any page may turn out to be the last, which costs bytes: each must fit as if it were.
+    let mut page = AccountsPage { accounts: Vec::new(), last: true };
+    let fits = |page: &AccountsPage| AgentMessage::Accounts(page.clone()).encode().map(drop);
     for account in accounts {
         page.accounts.push(account.clone());
-        let full = page.accounts.len() > ACCOUNTS_PER_PAGE_MAX
-            || AgentMessage::Accounts(page.clone()).encode().is_err();
-        if full {
+        if let Err(error) = fits(&page) {
             page.accounts.pop();
             if page.accounts.is_empty() {
-                return Err(Malformed("account"));
+                return Err(error);
             }
-            pages.push(std::mem::take(&mut page));
+            pages.push(AccountsPage { accounts: std::mem::take(&mut page.accounts), last: false });
             page.accounts.push(account.clone());
-            AgentMessage::Accounts(page.clone()).encode()?;
+            fits(&page)?;
         }
     }
-    page.last = true;
     pages.push(page);
     Ok(pages)
 }
 
 fn bounded_message(bytes: Vec<u8>) -> Result<Vec<u8>, Malformed> {
-    if bytes.len() > MESSAGE_BYTES_MAX {
-        Err(Malformed("message length"))
-    } else {
-        Ok(bytes)
-    }
+    if bytes.len() > MESSAGE_BYTES_MAX { Err(Malformed("message length")) } else { Ok(bytes) }
 }
 
-fn label(text: String) -> Result<String, Malformed> {
+fn label(text: &str) -> Result<String, Malformed> {
     bounded_text(text, "text")
+}
+
+fn bounded_slot(slot: u32) -> Result<u32, Malformed> {
+    if slot < crate::limits::SLOTS_MAX { Ok(slot) } else { Err(Malformed("slot")) }
 }

@@ -47,6 +47,7 @@ pub fn encode_trailers(trailers: &HeaderMap, out: &mut BytesMut) -> Result<(), M
 pub struct FrameDecoder {
     input: BytesMut,
     ended: bool,
+    failed: Option<Malformed>,
 }
 
 impl FrameDecoder {
@@ -58,8 +59,18 @@ impl FrameDecoder {
     /// The next whole frame, or `None` where more bytes are needed.
     ///
     /// # Errors
-    /// [`Malformed`] for an unknown frame, a length over its limit, or bytes behind the trailers.
+    /// [`Malformed`] for an unknown or empty frame, a length over its limit, or bytes behind the
+    /// trailers. The body stays malformed from then on.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, Malformed> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let frame = self.take_frame();
+        self.failed = frame.as_ref().err().copied();
+        frame
+    }
+
+    fn take_frame(&mut self) -> Result<Option<Frame>, Malformed> {
         let Some(&kind) = self.input.first() else {
             return Ok(None);
         };
@@ -71,13 +82,14 @@ impl FrameDecoder {
             TRAILERS => HEAD_BYTES_MAX,
             _ => return Err(Malformed("frame kind")),
         };
-        let mut rest = self.input.split_off(1);
-        let Some(block) = prefix::decode(&mut rest, max)? else {
-            self.input.unsplit(rest);
+        let Some(block) = prefix::decode_behind(1, &mut self.input, max)? else {
             return Ok(None);
         };
-        self.input = rest;
         if kind == DATA {
+            // No sender has a reason for one, and a reader would spin on a flood of them.
+            if block.is_empty() {
+                return Err(Malformed("empty frame"));
+            }
             return Ok(Some(Frame::Data(block)));
         }
         self.ended = true;
@@ -87,9 +99,11 @@ impl FrameDecoder {
     /// Says that the stream ended properly.
     ///
     /// # Errors
-    /// [`Malformed`] in the middle of a frame, or before the trailers.
+    /// [`Malformed`] in the middle of a frame, before the trailers, or where the body was it before.
     pub fn finish(&self) -> Result<(), Malformed> {
-        if self.ended && self.input.is_empty() {
+        if let Some(error) = self.failed {
+            Err(error)
+        } else if self.ended && self.input.is_empty() {
             Ok(())
         } else {
             Err(Malformed("framed body end"))

@@ -59,9 +59,15 @@ impl RequestHead {
     /// The head as it stands on the wire, its length prefix not included.
     ///
     /// # Errors
-    /// [`Malformed`] where it would be longer than
-    /// [`HEAD_BYTES_MAX`], or has more than [`HEADER_LINES_MAX`] lines.
+    /// [`Malformed`] for what [`RequestHead::decode`] would refuse, so where it is longer than
+    /// [`HEAD_BYTES_MAX`] or has more than [`HEADER_LINES_MAX`] lines.
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        if self.ticket.attempt == 0 {
+            return Err(Malformed("attempt"));
+        }
+        if !self.target.starts_with('/') {
+            return Err(Malformed("request target"));
+        }
         let message = RequestHeadMessage {
             exchange: self.ticket.exchange.as_bytes().to_vec(),
             attempt: u32::from(self.ticket.attempt),
@@ -115,9 +121,12 @@ impl AnswerHead {
     /// The head as it stands on the wire, its length prefix not included.
     ///
     /// # Errors
-    /// [`Malformed`] where it would be longer than [`HEAD_BYTES_MAX`], or has more than
-    /// [`HEADER_LINES_MAX`] lines.
+    /// [`Malformed`] for what [`AnswerHead::decode`] would refuse, so for a 1xx status, and where
+    /// it is longer than [`HEAD_BYTES_MAX`] or has more than [`HEADER_LINES_MAX`] lines.
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        if self.status.is_informational() {
+            return Err(Malformed("status"));
+        }
         let message = AnswerHeadMessage {
             status: u32::from(self.status.as_u16()),
             fields: fields_of(&self.headers)?,
@@ -153,12 +162,7 @@ impl AnswerHead {
 
 /// Header lines alone, as trailers travel.
 pub(crate) fn encode_fields(headers: &HeaderMap) -> Result<Vec<u8>, Malformed> {
-    bounded(
-        FieldsMessage {
-            fields: fields_of(headers)?,
-        }
-        .encode_to_vec(),
-    )
+    bounded(FieldsMessage { fields: fields_of(headers)? }.encode_to_vec())
 }
 
 /// The inverse of [`encode_fields`].
@@ -168,11 +172,7 @@ pub(crate) fn decode_fields(bytes: &[u8]) -> Result<HeaderMap, Malformed> {
 }
 
 fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Malformed> {
-    if bytes.len() > HEAD_BYTES_MAX {
-        Err(Malformed("head length"))
-    } else {
-        Ok(bytes)
-    }
+    if bytes.len() > HEAD_BYTES_MAX { Err(Malformed("head length")) } else { Ok(bytes) }
 }
 
 fn fields_of(headers: &HeaderMap) -> Result<Vec<FieldMessage>, Malformed> {

@@ -27,9 +27,7 @@ pub struct JoinRequest {
 
 impl std::fmt::Debug for JoinRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JoinRequest")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("JoinRequest").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -93,12 +91,13 @@ impl JoinRequest {
     /// The request as it stands on the wire, its length prefix not included.
     ///
     /// # Errors
-    /// [`Malformed`] where it would be longer than [`MESSAGE_BYTES_MAX`].
+    /// [`Malformed`] for what `decode` would refuse, so where it is longer than
+    /// [`MESSAGE_BYTES_MAX`].
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let message = JoinRequestMessage {
             token: self.token.to_vec(),
             csr: self.csr.clone(),
-            name: self.name.clone(),
+            name: bounded_text(&self.name, "name")?,
         };
         bounded(message.encode_to_vec())
     }
@@ -115,7 +114,7 @@ impl JoinRequest {
         Ok(Self {
             token: message.token.try_into().map_err(|_| Malformed("token"))?,
             csr: message.csr,
-            name: bounded_text(message.name, "name")?,
+            name: bounded_text(&message.name, "name")?,
         })
     }
 }
@@ -124,18 +123,18 @@ impl JoinAnswer {
     /// The answer as it stands on the wire, its length prefix not included.
     ///
     /// # Errors
-    /// [`Malformed`] where it would be longer than [`MESSAGE_BYTES_MAX`].
+    /// [`Malformed`] for what `decode` would refuse, so where it is longer than
+    /// [`MESSAGE_BYTES_MAX`].
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let message = match self {
             Self::Joined { agent, chain } => JoinAnswerMessage {
                 agent: agent.as_bytes().to_vec(),
-                chain: chain.clone(),
+                chain: bounded_chain(chain.clone())?,
                 refusal: 0,
             },
-            Self::Refused(refusal) => JoinAnswerMessage {
-                refusal: *refusal as u32,
-                ..JoinAnswerMessage::default()
-            },
+            Self::Refused(refusal) => {
+                JoinAnswerMessage { refusal: *refusal as u32, ..JoinAnswerMessage::default() }
+            }
         };
         bounded(message.encode_to_vec())
     }
@@ -156,29 +155,23 @@ impl JoinAnswer {
                 .map(Self::Refused)
                 .ok_or(Malformed("join refusal"));
         }
-        let fits = |certificate: &Vec<u8>| {
-            !certificate.is_empty() && certificate.len() <= CERTIFICATE_BYTES_MAX
-        };
-        if message.chain.is_empty()
-            || message.chain.len() > CHAIN_MAX
-            || !message.chain.iter().all(fits)
-        {
-            return Err(Malformed("certificate chain"));
-        }
         let agent = AgentId::from_slice(&message.agent).map_err(|_| Malformed("agent id"))?;
-        Ok(Self::Joined {
-            agent,
-            chain: message.chain,
-        })
+        Ok(Self::Joined { agent, chain: bounded_chain(message.chain)? })
     }
 }
 
-fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Malformed> {
-    if bytes.len() > MESSAGE_BYTES_MAX {
-        Err(Malformed("message length"))
-    } else {
-        Ok(bytes)
+fn bounded_chain(chain: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Malformed> {
+    let fits = |certificate: &Vec<u8>| {
+        !certificate.is_empty() && certificate.len() <= CERTIFICATE_BYTES_MAX
+    };
+    if chain.is_empty() || chain.len() > CHAIN_MAX || !chain.iter().all(fits) {
+        return Err(Malformed("certificate chain"));
     }
+    Ok(chain)
+}
+
+fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Malformed> {
+    if bytes.len() > MESSAGE_BYTES_MAX { Err(Malformed("message length")) } else { Ok(bytes) }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

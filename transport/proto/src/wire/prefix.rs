@@ -23,17 +23,31 @@ pub fn encode(block: &[u8], max: usize, out: &mut BytesMut) -> Result<(), Malfor
 /// # Errors
 /// [`Malformed`] as soon as the announced length exceeds `max` bytes: nothing is buffered for it.
 pub fn decode(input: &mut BytesMut, max: usize) -> Result<Option<Bytes>, Malformed> {
-    let Some((length, prefix)) = varint::decode(input) else {
+    decode_behind(0, input, max)
+}
+
+/// Takes one whole block from behind the first `skip` bytes of `input`, and those bytes with it.
+/// Where there is none (yet), `input` stays as it is.
+///
+/// # Errors
+/// [`Malformed`] as [`decode`]; again by each further call.
+pub fn decode_behind(
+    skip: usize,
+    input: &mut BytesMut,
+    max: usize,
+) -> Result<Option<Bytes>, Malformed> {
+    let Some((length, prefix)) = input.get(skip..).and_then(varint::decode) else {
         return Ok(None);
     };
     let length = usize::try_from(length).map_err(|_| Malformed("block length"))?;
     if length > max {
         return Err(Malformed("block length"));
     }
-    if input.len() < prefix + length {
+    let begin = skip + prefix;
+    if input.len() < begin + length {
         return Ok(None);
     }
-    input.advance(prefix);
+    input.advance(begin);
     Ok(Some(input.split_to(length).freeze()))
 }
 

@@ -36,9 +36,7 @@ pub fn decode(input: &[u8]) -> Option<(u64, usize)> {
     let bytes = input.get(..len)?;
     let value = bytes[1..]
         .iter()
-        .fold(u64::from(first & 0x3f), |value, byte| {
-            value << 8 | u64::from(*byte)
-        });
+        .fold(u64::from(first & 0x3f), |value, byte| value << 8 | u64::from(*byte));
     Some((value, len))
 }
 
@@ -50,10 +48,7 @@ mod tests {
     #[test]
     fn the_examples_of_rfc_9000_decode() {
         let examples: [(&[u8], u64); 4] = [
-            (
-                &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c],
-                151_288_809_941_952_652,
-            ),
+            (&[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c], 151_288_809_941_952_652),
             (&[0x9d, 0x7f, 0x3e, 0x7d], 494_878_333),
             (&[0x7b, 0xbd], 15_293),
             (&[0x25], 37),

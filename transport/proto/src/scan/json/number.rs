@@ -65,9 +65,6 @@ fn is_number(text: &[u8]) -> bool {
 }
 
 fn leading_digits(text: &[u8]) -> (&[u8], &[u8]) {
-    let len = text
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len());
+    let len = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(len)
 }

@@ -87,14 +87,8 @@ fn a_number_at_the_very_end_is_reported_by_finish() {
 fn surrogate_pairs_join_and_halves_are_told() {
     assert_eq!(whole(r#""\ud83d\ude00""#).expect("json")[1], "0 \"😀\"");
     assert_eq!(whole(r#""\uD83D""#).expect("json")[1], "0 \"<d83d>\"");
-    assert_eq!(
-        whole(r#""\ud83dx\ude00\n""#).expect("json")[1],
-        "0 \"<d83d>x<de00>\\n\""
-    );
-    assert_eq!(
-        whole(r#""\ud83d\ud83d\ude00""#).expect("json")[1],
-        "0 \"<d83d>😀\""
-    );
+    assert_eq!(whole(r#""\ud83dx\ude00\n""#).expect("json")[1], "0 \"<d83d>x<de00>\\n\"");
+    assert_eq!(whole(r#""\ud83d\ud83d\ude00""#).expect("json")[1], "0 \"<d83d>😀\"");
     assert_eq!(whole(r#""\ud83d\t""#).expect("json")[1], "0 \"<d83d>\\t\"");
 }
 
@@ -146,11 +140,7 @@ fn each_fault_has_its_name() {
         ("\"a\0b\"", JsonError::ControlCharacter),
     ] {
         assert_eq!(whole(text), Err(wanted), "{text:?}");
-        assert_eq!(
-            byte_by_byte(text.as_bytes()),
-            Err(wanted),
-            "{text:?} in single bytes"
-        );
+        assert_eq!(byte_by_byte(text.as_bytes()), Err(wanted), "{text:?} in single bytes");
     }
 }
 
@@ -166,16 +156,9 @@ fn strings_must_be_utf8_across_any_split() {
         b"\"\x80\"",
     ] {
         assert_eq!(tokens(&[bytes]), Err(JsonError::NotUtf8), "{bytes:?}");
-        assert_eq!(
-            byte_by_byte(bytes),
-            Err(JsonError::NotUtf8),
-            "{bytes:?} in single bytes"
-        );
+        assert_eq!(byte_by_byte(bytes), Err(JsonError::NotUtf8), "{bytes:?} in single bytes");
     }
-    assert_eq!(
-        byte_by_byte("\"€😀é\"".as_bytes()).expect("json")[1],
-        "0 \"€😀é\""
-    );
+    assert_eq!(byte_by_byte("\"€😀é\"".as_bytes()).expect("json")[1], "0 \"€😀é\"");
 }
 
 #[test]
@@ -186,11 +169,7 @@ fn the_first_of_two_faults_is_named_whatever_the_split() {
         (b"\"\xe2\x82\x01\xff\"", JsonError::ControlCharacter),
     ] {
         assert_eq!(tokens(&[bytes]), Err(wanted), "{bytes:?}");
-        assert_eq!(
-            byte_by_byte(bytes),
-            Err(wanted),
-            "{bytes:?} in single bytes"
-        );
+        assert_eq!(byte_by_byte(bytes), Err(wanted), "{bytes:?} in single bytes");
     }
 }
 
@@ -203,10 +182,7 @@ fn the_limits_are_exact() {
     assert!(whole(&mixed).is_ok());
     let digits = "1".repeat(MAX_NUMBER_BYTES);
     assert!(whole(&digits).is_ok());
-    assert_eq!(
-        byte_by_byte(format!("{digits}1").as_bytes()),
-        Err(JsonError::NumberTooLong)
-    );
+    assert_eq!(byte_by_byte(format!("{digits}1").as_bytes()), Err(JsonError::NumberTooLong));
 }
 
 #[test]

@@ -35,11 +35,7 @@ impl Tokenizer {
             return Ok(after);
         }
         self.lone_surrogate(on)?;
-        self.state = if key {
-            State::Colon
-        } else {
-            self.after_value()
-        };
+        self.state = if key { State::Colon } else { self.after_value() };
         on(self.depth, Token::StringEnd)?;
         Ok(after)
     }
@@ -77,11 +73,7 @@ impl Tokenizer {
             b'r' => '\r',
             b't' => '\t',
             b'u' => {
-                self.state = State::Unicode {
-                    key,
-                    digits: 0,
-                    unit: 0,
-                };
+                self.state = State::Unicode { key, digits: 0, unit: 0 };
                 return Ok(());
             }
             _ => return Err(JsonError::BadEscape.into()),
@@ -106,11 +98,7 @@ impl Tokenizer {
             .ok_or(JsonError::BadEscape)?;
         let unit = (unit << 4) | digit;
         if digits < 3 {
-            self.state = State::Unicode {
-                key,
-                digits: digits + 1,
-                unit,
-            };
+            self.state = State::Unicode { key, digits: digits + 1, unit };
             return Ok(());
         }
         self.state = State::Text { key };
@@ -160,10 +148,7 @@ pub(super) struct Utf8Check {
 
 impl Utf8Check {
     pub(super) const fn new() -> Self {
-        Self {
-            pending: [0; 4],
-            len: 0,
-        }
+        Self { pending: [0; 4], len: 0 }
     }
 
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), JsonError> {
@@ -195,10 +180,6 @@ impl Utf8Check {
 
     /// A character may not go on across an escape or the end of its string.
     pub(super) const fn end(&self) -> Result<(), JsonError> {
-        if self.len == 0 {
-            Ok(())
-        } else {
-            Err(JsonError::NotUtf8)
-        }
+        if self.len == 0 { Ok(()) } else { Err(JsonError::NotUtf8) }
     }
 }

@@ -18,11 +18,7 @@ fn scan(splits: &[&[u8]]) -> Result<(Option<String>, Option<bool>), ScanError> {
 fn model_of(text: &str) -> Result<Option<String>, ScanError> {
     let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
     let slowly = scan(&bytes);
-    assert_eq!(
-        slowly,
-        scan(&[text.as_bytes()]),
-        "{text:?} read differently in single bytes"
-    );
+    assert_eq!(slowly, scan(&[text.as_bytes()]), "{text:?} read differently in single bytes");
     slowly.map(|(model, _)| model)
 }
 
@@ -39,10 +35,7 @@ fn the_model_is_found_wherever_and_however_it_is_written() {
     ] {
         assert_eq!(model_of(text), Ok(Some("gpt-6".to_owned())), "{text}");
     }
-    assert_eq!(
-        model_of(r#"{"model":"é\ud83d\ude00\""}"#),
-        Ok(Some("é😀\"".to_owned()))
-    );
+    assert_eq!(model_of(r#"{"model":"é\ud83d\ude00\""}"#), Ok(Some("é😀\"".to_owned())));
     assert_eq!(model_of(r#"{"model":""}"#), Ok(Some(String::new())));
     assert_eq!(model_of(r#"{"input":"x"}"#), Ok(None));
     assert_eq!(model_of("{}"), Ok(None));
@@ -62,10 +55,7 @@ fn the_model_is_known_as_soon_as_its_string_ends() {
 fn each_attack_has_its_name() {
     for (text, wanted) in [
         (r#"{"model":"a","model":"b"}"#, ScanError::DuplicateModel),
-        (
-            r#"{"model":"a","x":1,"mod\u0065l":"a"}"#,
-            ScanError::DuplicateModel,
-        ),
+        (r#"{"model":"a","x":1,"mod\u0065l":"a"}"#, ScanError::DuplicateModel),
         (r#"{"model":"a","Model":"b"}"#, ScanError::AmbiguousModel),
         (r#"{"MODEL":"b"}"#, ScanError::AmbiguousModel),
         (r#"{"model":null}"#, ScanError::ModelNotText),
@@ -79,37 +69,21 @@ fn each_attack_has_its_name() {
         ("12", ScanError::NotAnObject),
         ("null", ScanError::NotAnObject),
         ("", ScanError::Json(JsonError::Truncated)),
-        (
-            r#"{"model":"a"} {"model":"b"}"#,
-            ScanError::Json(JsonError::TrailingData),
-        ),
-        (
-            r#"{"model":"a"}}"#,
-            ScanError::Json(JsonError::TrailingData),
-        ),
+        (r#"{"model":"a"} {"model":"b"}"#, ScanError::Json(JsonError::TrailingData)),
+        (r#"{"model":"a"}}"#, ScanError::Json(JsonError::TrailingData)),
         ("\u{feff}{}", ScanError::Json(JsonError::ByteOrderMark)),
     ] {
         assert_eq!(model_of(text), Err(wanted), "{text}");
     }
-    let deep = format!(
-        r#"{{"model":"a","x":{}1{}}}"#,
-        "[".repeat(128),
-        "]".repeat(128)
-    );
+    let deep = format!(r#"{{"model":"a","x":{}1{}}}"#, "[".repeat(128), "]".repeat(128));
     assert_eq!(model_of(&deep), Err(ScanError::Json(JsonError::TooDeep)));
 }
 
 #[test]
 fn the_longest_model_passes_and_one_byte_more_does_not() {
     let named = |len: usize| format!(r#"{{"model":"{}"}}"#, "m".repeat(len));
-    assert_eq!(
-        model_of(&named(MAX_MODEL_BYTES)),
-        Ok(Some("m".repeat(MAX_MODEL_BYTES)))
-    );
-    assert_eq!(
-        model_of(&named(MAX_MODEL_BYTES + 1)),
-        Err(ScanError::ModelTooLong)
-    );
+    assert_eq!(model_of(&named(MAX_MODEL_BYTES)), Ok(Some("m".repeat(MAX_MODEL_BYTES))));
+    assert_eq!(model_of(&named(MAX_MODEL_BYTES + 1)), Err(ScanError::ModelTooLong));
     // Two faults in one piece: the first is named.
     let long = "m".repeat(MAX_MODEL_BYTES + 1);
     let twice = format!("{{\"model\":\"{long}\u{1}\"}}");
@@ -162,6 +136,25 @@ fn json() -> impl Strategy<Value = Value> {
                 .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
+}
+
+#[test]
+fn stored_objects_and_later_answers_are_refused_and_their_absence_is_not() {
+    for (body, verdict) in [
+        (r#"{"model":"m","previous_response_id":"resp_1"}"#, Err(ScanError::StoredObject)),
+        (r#"{"model":"m","previous_r\u0065sponse_id":"resp_1"}"#, Err(ScanError::StoredObject)),
+        (r#"{"conversation":{"id":"conv_1"},"model":"m"}"#, Err(ScanError::StoredObject)),
+        (r#"{"model":"m","background":true}"#, Err(ScanError::BilledLater)),
+        (r#"{"model":"m","background":1}"#, Err(ScanError::BilledLater)),
+        (
+            r#"{"previous_response_id":null,"conversation":null,"background":false,"model":"m"}"#,
+            Ok(Some("m".to_owned())),
+        ),
+        (r#"{"background":null,"model":"m"}"#, Ok(Some("m".to_owned()))),
+        (r#"{"tools":[{"previous_response_id":"x"}],"model":"m"}"#, Ok(Some("m".to_owned()))),
+    ] {
+        assert_eq!(scan(&[body.as_bytes()]).map(|(model, _)| model), verdict, "{body}");
+    }
 }
 
 proptest! {

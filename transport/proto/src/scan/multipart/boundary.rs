@@ -53,11 +53,7 @@ pub fn parse_boundary(content_type: &str) -> Result<Boundary, FormError> {
     let well_formed = (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len())
         && boundary.bytes().all(is_boundary_byte)
         && !boundary.ends_with(' ');
-    if well_formed {
-        Ok(Boundary(boundary.to_owned()))
-    } else {
-        Err(FormError::Boundary)
-    }
+    if well_formed { Ok(Boundary(boundary.to_owned())) } else { Err(FormError::Boundary) }
 }
 
 /// What may stand unquoted, widened by the slashes, colons and the like that clients leave bare.

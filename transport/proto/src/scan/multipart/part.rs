@@ -79,11 +79,7 @@ fn plainest(name: &str) -> String {
     let mut decoded = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
-        let hex = |at: usize| {
-            after
-                .get(at)
-                .and_then(|digit| char::from(*digit).to_digit(16))
-        };
+        let hex = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
         rest = after;
         match (byte, hex(0), hex(1)) {
             (b'%', Some(high), Some(low)) => {
@@ -94,9 +90,7 @@ fn plainest(name: &str) -> String {
             (other, _, _) => decoded.push(other.to_ascii_lowercase()),
         }
     }
-    String::from_utf8_lossy(&decoded)
-        .trim()
-        .to_ascii_lowercase()
+    String::from_utf8_lossy(&decoded).trim().to_ascii_lowercase()
 }
 
 /// `form-data; name=…; filename=…`, each parameter a token or a quoted string.
@@ -114,11 +108,7 @@ fn disposition(value: &str) -> Result<Disposition, FormError> {
         }
         let (key, after) = rest.split_once('=').ok_or(FormError::PartHead)?;
         let (value, after) = parameter_value(after)?;
-        match key
-            .trim_end_matches([' ', '\t'])
-            .to_ascii_lowercase()
-            .as_str()
-        {
+        match key.trim_end_matches([' ', '\t']).to_ascii_lowercase().as_str() {
             "name" => once(&mut name, value.to_owned())?,
             "filename" | "filename*" => is_file = true,
             // `name*` and `name*0`, which some parsers put together.
@@ -135,10 +125,7 @@ fn disposition(value: &str) -> Result<Disposition, FormError> {
             None => return Err(FormError::PartHead),
         };
     }
-    Ok(Disposition {
-        name: name.ok_or(FormError::PartHead)?,
-        is_file,
-    })
+    Ok(Disposition { name: name.ok_or(FormError::PartHead)?, is_file })
 }
 
 /// One value with its backslashes kept, and what follows it.

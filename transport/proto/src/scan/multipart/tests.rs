@@ -22,11 +22,7 @@ fn scan_with(
 fn model_of(body: &[u8]) -> Result<Option<String>, ScanError> {
     let bytes: Vec<&[u8]> = body.chunks(1).collect();
     let slowly = scan_with(B, &bytes);
-    assert_eq!(
-        slowly,
-        scan_with(B, &[body]),
-        "read differently in single bytes"
-    );
+    assert_eq!(slowly, scan_with(B, &[body]), "read differently in single bytes");
     slowly.map(|(model, _)| model)
 }
 
@@ -35,10 +31,7 @@ fn part(head: &str, body: &str) -> String {
 }
 
 fn field(name: &str, body: &str) -> String {
-    part(
-        &format!("Content-Disposition: form-data; name=\"{name}\""),
-        body,
-    )
+    part(&format!("Content-Disposition: form-data; name=\"{name}\""), body)
 }
 
 fn form(parts: &[String]) -> Vec<u8> {
@@ -67,19 +60,13 @@ fn header_names_and_parameters_are_read_in_every_plain_form() {
         "Content-Type: text/plain; charset=UTF-8\r\nContent-Disposition: form-data; name=\"model\"",
         "Content-Transfer-Encoding: 8bit\r\nContent-Disposition: form-data; name=\"model\"",
     ] {
-        assert_eq!(
-            model_of(&form(&[part(head, "m")])),
-            Ok(Some("m".to_owned())),
-            "{head}"
-        );
+        assert_eq!(model_of(&form(&[part(head, "m")])), Ok(Some("m".to_owned())), "{head}");
     }
 }
 
 #[test]
 fn a_value_may_hold_anything_but_the_boundary() {
-    for value in [
-        "", "a\r\nb", "\r", "\n", "\r\r\n-", "--", "\r\n----", "\r\n-x", "é",
-    ] {
+    for value in ["", "a\r\nb", "\r", "\n", "\r\r\n-", "--", "\r\n----", "\r\n-x", "é"] {
         assert_eq!(
             model_of(&form(&[field("model", value)])),
             Ok(Some(value.to_owned())),
@@ -94,10 +81,7 @@ fn each_attack_has_its_name() {
     let head = |head: &str| form(&[part(head, "a")]);
     let bad_head = ScanError::Form(FormError::PartHead);
     for (body, wanted) in [
-        (
-            form(&[model.clone(), field("x", "y"), model.clone()]),
-            ScanError::DuplicateModel,
-        ),
+        (form(&[model.clone(), field("x", "y"), model.clone()]), ScanError::DuplicateModel),
         (form(&[field("Model", "a")]), ScanError::AmbiguousModel),
         (form(&[field("%6dodel", "a")]), ScanError::AmbiguousModel),
         (form(&[field("mod\\el", "a")]), ScanError::AmbiguousModel),
@@ -124,63 +108,31 @@ fn each_attack_has_its_name() {
             ),
             ScanError::Form(FormError::TransferEncoding),
         ),
-        (
-            head("Content-Disposition: form-data; name=\"x\"; name=\"model\""),
-            bad_head,
-        ),
-        (
-            head("Content-Disposition: form-data; name*=utf-8''model"),
-            bad_head,
-        ),
-        (
-            head("Content-Disposition: form-data; filename=\"f\""),
-            bad_head,
-        ),
+        (head("Content-Disposition: form-data; name=\"x\"; name=\"model\""), bad_head),
+        (head("Content-Disposition: form-data; name*=utf-8''model"), bad_head),
+        (head("Content-Disposition: form-data; filename=\"f\""), bad_head),
         (head("Content-Disposition: form-data"), bad_head),
-        (
-            head("Content-Disposition: attachment; name=\"model\""),
-            bad_head,
-        ),
-        (
-            head("Content-Disposition: form-data; name=\"model"),
-            bad_head,
-        ),
-        (
-            head("Content-Disposition: form-data; name=mo del"),
-            bad_head,
-        ),
-        (
-            head("Content-Disposition: form-data; name=\"a\"x; name=\"model\""),
-            bad_head,
-        ),
+        (head("Content-Disposition: attachment; name=\"model\""), bad_head),
+        (head("Content-Disposition: form-data; name=\"model"), bad_head),
+        (head("Content-Disposition: form-data; name=mo del"), bad_head),
+        (head("Content-Disposition: form-data; name=\"a\"x; name=\"model\""), bad_head),
         (
             head(
                 "Content-Disposition: form-data; name=x\r\nContent-Disposition: form-data; name=model",
             ),
             bad_head,
         ),
-        (
-            head("Content-Disposition: form-data;\r\n name=\"model\""),
-            bad_head,
-        ),
+        (head("Content-Disposition: form-data;\r\n name=\"model\""), bad_head),
         (
             head(
                 "Content-Disposition: form-data; name=x\nContent-Disposition: form-data; name=model",
             ),
             bad_head,
         ),
-        (
-            head("Content-Disposition : form-data; name=\"model\""),
-            bad_head,
-        ),
+        (head("Content-Disposition : form-data; name=\"model\""), bad_head),
         (head("Content-Type: text/plain"), bad_head),
         (form(&[format!("--{B}\r\n\r\nbody\r\n")]), bad_head),
-        (
-            head(&format!(
-                "--{B}: x\r\nContent-Disposition: form-data; name=x"
-            )),
-            bad_head,
-        ),
+        (head(&format!("--{B}: x\r\nContent-Disposition: form-data; name=x")), bad_head),
         (
             form(&[field(
                 "x",
@@ -188,90 +140,40 @@ fn each_attack_has_its_name() {
             )]),
             ScanError::Form(FormError::LooseBoundary),
         ),
-        (
-            form(&[field("x", &format!("y\n--{B}--"))]),
-            ScanError::Form(FormError::LooseBoundary),
-        ),
-        (
-            form(&[field("x", &format!("y\r--{B}--"))]),
-            ScanError::Form(FormError::LooseBoundary),
-        ),
-        (
-            form(&[field("x", &format!("y\r\n--{B}z"))]),
-            ScanError::Form(FormError::AfterBoundary),
-        ),
+        (form(&[field("x", &format!("y\n--{B}--"))]), ScanError::Form(FormError::LooseBoundary)),
+        (form(&[field("x", &format!("y\r--{B}--"))]), ScanError::Form(FormError::LooseBoundary)),
+        (form(&[field("x", &format!("y\r\n--{B}z"))]), ScanError::Form(FormError::AfterBoundary)),
         (
             form(&[field("x", &format!("y\r\n--{B} \r\n"))]),
             ScanError::Form(FormError::AfterBoundary),
         ),
-        (
-            [b"\r\n", &form(&[])[..]].concat(),
-            ScanError::Form(FormError::Preamble),
-        ),
-        (
-            b"{\"model\":\"a\"}".to_vec(),
-            ScanError::Form(FormError::Preamble),
-        ),
-        (
-            [&form(&[])[..], b"x"].concat(),
-            ScanError::Form(FormError::Epilogue),
-        ),
-        (
-            [&form(&[])[..], &form(&[])[..]].concat(),
-            ScanError::Form(FormError::Epilogue),
-        ),
-        (
-            model.clone().into_bytes(),
-            ScanError::Form(FormError::Truncated),
-        ),
+        ([b"\r\n", &form(&[])[..]].concat(), ScanError::Form(FormError::Preamble)),
+        (b"{\"model\":\"a\"}".to_vec(), ScanError::Form(FormError::Preamble)),
+        ([&form(&[])[..], b"x"].concat(), ScanError::Form(FormError::Epilogue)),
+        ([&form(&[])[..], &form(&[])[..]].concat(), ScanError::Form(FormError::Epilogue)),
+        (model.clone().into_bytes(), ScanError::Form(FormError::Truncated)),
         (b"".to_vec(), ScanError::Form(FormError::Truncated)),
-        (
-            format!("{model}--{B}").into_bytes(),
-            ScanError::Form(FormError::Truncated),
-        ),
-        (
-            format!("{model}--{B}--\r").into_bytes(),
-            ScanError::Form(FormError::Truncated),
-        ),
+        (format!("{model}--{B}").into_bytes(), ScanError::Form(FormError::Truncated)),
+        (format!("{model}--{B}--\r").into_bytes(), ScanError::Form(FormError::Truncated)),
     ] {
-        assert_eq!(
-            model_of(&body),
-            Err(wanted),
-            "{:?}",
-            String::from_utf8_lossy(&body)
-        );
+        assert_eq!(model_of(&body), Err(wanted), "{:?}", String::from_utf8_lossy(&body));
     }
     let not_utf8 = [&form(&[field("model", "\u{1}")])[..]].concat();
-    let not_utf8: Vec<u8> = not_utf8
-        .iter()
-        .map(|b| if *b == 1 { 0xff } else { *b })
-        .collect();
+    let not_utf8: Vec<u8> = not_utf8.iter().map(|b| if *b == 1 { 0xff } else { *b }).collect();
     assert_eq!(model_of(&not_utf8), Err(ScanError::ModelNotText));
 }
 
 #[test]
 fn the_limits_are_exact() {
     let named = |len: usize| form(&[field("model", &"m".repeat(len))]);
-    assert_eq!(
-        model_of(&named(MAX_MODEL_BYTES)),
-        Ok(Some("m".repeat(MAX_MODEL_BYTES)))
-    );
-    assert_eq!(
-        model_of(&named(MAX_MODEL_BYTES + 1)),
-        Err(ScanError::ModelTooLong)
-    );
+    assert_eq!(model_of(&named(MAX_MODEL_BYTES)), Ok(Some("m".repeat(MAX_MODEL_BYTES))));
+    assert_eq!(model_of(&named(MAX_MODEL_BYTES + 1)), Err(ScanError::ModelTooLong));
     let broken = format!("{}\r\n", "m".repeat(MAX_MODEL_BYTES));
-    assert_eq!(
-        model_of(&form(&[field("model", &broken)])),
-        Err(ScanError::ModelTooLong)
-    );
+    assert_eq!(model_of(&form(&[field("model", &broken)])), Err(ScanError::ModelTooLong));
     let head = "x: ".len() + "\r\n".len() + "content-disposition: form-data; name=y\r\n\r\n".len();
     let padded = |len: usize| {
         let pad = "p".repeat(len - head);
-        form(&[part(
-            &format!("x: {pad}\r\ncontent-disposition: form-data; name=y"),
-            "",
-        )])
+        form(&[part(&format!("x: {pad}\r\ncontent-disposition: form-data; name=y"), "")])
     };
     assert_eq!(model_of(&padded(MAX_PART_HEAD_BYTES)), Ok(None));
     assert_eq!(
@@ -280,20 +182,12 @@ fn the_limits_are_exact() {
     );
     let parts = |count: usize| form(&vec![field("x", ""); count]);
     assert_eq!(model_of(&parts(MAX_PARTS)), Ok(None));
-    assert_eq!(
-        model_of(&parts(MAX_PARTS + 1)),
-        Err(ScanError::Form(FormError::TooManyParts))
-    );
+    assert_eq!(model_of(&parts(MAX_PARTS + 1)), Err(ScanError::Form(FormError::TooManyParts)));
 }
 
 #[test]
 fn stream_is_reported_where_it_is_true_or_false() {
-    for (value, wanted) in [
-        ("true", Some(true)),
-        ("false", Some(false)),
-        ("1", None),
-        ("", None),
-    ] {
+    for (value, wanted) in [("true", Some(true)), ("false", Some(false)), ("1", None), ("", None)] {
         let body = form(&[field("stream", value)]);
         assert_eq!(scan_with(B, &[&body]).expect("a form").1, wanted, "{value}");
     }
@@ -308,15 +202,9 @@ fn boundaries_are_read_strictly() {
         ("Multipart/Form-Data;BOUNDARY=\"a b:c\"", "a b:c"),
         ("multipart/form-data; charset=utf-8; boundary=a=b ; ", "a=b"),
     ] {
-        assert_eq!(
-            parse_boundary(value).map(|b| b.as_str().to_owned()),
-            Ok(wanted.to_owned())
-        );
+        assert_eq!(parse_boundary(value).map(|b| b.as_str().to_owned()), Ok(wanted.to_owned()));
     }
-    let long = format!(
-        "multipart/form-data; boundary={}",
-        "b".repeat(MAX_BOUNDARY_BYTES + 1)
-    );
+    let long = format!("multipart/form-data; boundary={}", "b".repeat(MAX_BOUNDARY_BYTES + 1));
     for value in [
         "",
         "multipart/form-data",

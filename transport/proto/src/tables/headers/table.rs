@@ -4,12 +4,7 @@ use super::Fate::{Drop, Pass, TrailersOnly};
 use super::{Fate, Row, Why};
 
 const fn row(name: &'static str, request: Fate, response: Fate, reason: Why) -> Row {
-    Row {
-        name,
-        request,
-        response,
-        reason,
-    }
+    Row { name, request, response, reason }
 }
 
 /// Every header that has a rule. The rows that pass both ways say nothing that the default does
@@ -77,12 +72,7 @@ pub static ROWS: &[Row] = &[
     row("nel", Drop, Drop, Why::TransportPolicy),
     row("report-to", Drop, Drop, Why::TransportPolicy),
     row("reporting-endpoints", Drop, Drop, Why::TransportPolicy),
-    row(
-        "strict-transport-security",
-        Drop,
-        Drop,
-        Why::TransportPolicy,
-    ),
+    row("strict-transport-security", Drop, Drop, Why::TransportPolicy),
     row("expect-ct", Drop, Drop, Why::TransportPolicy),
     row("clear-site-data", Drop, Drop, Why::TransportPolicy),
     row("server", Drop, Drop, Why::TransportPolicy),

@@ -16,20 +16,13 @@ fn map(fields: &[(&str, &str)]) -> HeaderMap {
 fn every_row_of_the_table_decides_its_own_headers() {
     for row in ROWS {
         let name = row.name.replace('*', "example");
-        let deciding = ROWS
-            .iter()
-            .find(|other| other.covers(&name))
-            .expect("some row");
-        assert_eq!(
-            deciding.name, row.name,
-            "{name} is decided by an earlier row"
-        );
+        let deciding = ROWS.iter().find(|other| other.covers(&name)).expect("some row");
+        assert_eq!(deciding.name, row.name, "{name} is decided by an earlier row");
         assert_eq!(name, name.to_ascii_lowercase());
         let sent = map(&[(&name, "value")]);
-        for (fate, got) in [
-            (row.request, request_headers(&sent)),
-            (row.response, response_headers(&sent)),
-        ] {
+        for (fate, got) in
+            [(row.request, request_headers(&sent)), (row.response, response_headers(&sent))]
+        {
             match fate {
                 Fate::Pass => assert_eq!(got, sent, "{name} was lost"),
                 Fate::Drop | Fate::TrailersOnly => assert!(got.is_empty(), "{name} passed"),
@@ -78,10 +71,7 @@ fn te_says_trailers_or_nothing() {
     let trailers = map(&[("te", "trailers")]);
     let sent = map(&[("te", "gzip;q=0.5, Trailers"), ("connection", "te")]);
     assert_eq!(request_headers(&sent), trailers);
-    assert_eq!(
-        request_headers(&map(&[("te", "trailers"), ("te", "trailers")])),
-        trailers
-    );
+    assert_eq!(request_headers(&map(&[("te", "trailers"), ("te", "trailers")])), trailers);
     assert!(request_headers(&map(&[("te", "gzip")])).is_empty());
     assert!(response_headers(&trailers).is_empty());
 }
@@ -151,10 +141,7 @@ fn each_provider_gets_its_key_where_it_expects_it() {
     assert_eq!(place(Provider::Anthropic), "x-api-key: K");
     for provider in Provider::ALL {
         let sent = map(&[(credential(provider).header.as_str(), "theirs")]);
-        assert!(
-            request_headers(&sent).is_empty(),
-            "a user's own credential must not get through"
-        );
+        assert!(request_headers(&sent).is_empty(), "a user's own credential must not get through");
     }
     assert!(HeaderValue::from_str(VIA).is_ok());
 }
@@ -172,19 +159,13 @@ fn each_limit_is_exact() {
     assert_eq!(check(&many(MAX_FIELDS + 1)), Err(HeadersTooLarge::Fields));
     let big = "v".repeat(MAX_VALUE_BYTES);
     assert_eq!(check(&map(&[("a", &big)])), Ok(()));
-    assert_eq!(
-        check(&map(&[("a", &format!("{big}v"))])),
-        Err(HeadersTooLarge::Value)
-    );
+    assert_eq!(check(&map(&[("a", &format!("{big}v"))])), Err(HeadersTooLarge::Value));
     let name = "n".repeat(257);
     assert_eq!(check(&map(&[(&name, "v")])), Err(HeadersTooLarge::Name));
     let third = "v".repeat(MAX_TOTAL_BYTES / 3 - 5);
     let full = [("a", third.as_str()), ("a", &third), ("a", &third)];
     assert_eq!(check(&map(&full)), Ok(()));
-    assert_eq!(
-        check(&map(&[full[0], full[1], full[2], ("b", "")])),
-        Err(HeadersTooLarge::Total)
-    );
+    assert_eq!(check(&map(&[full[0], full[1], full[2], ("b", "")])), Err(HeadersTooLarge::Total));
 }
 
 proptest::proptest! {

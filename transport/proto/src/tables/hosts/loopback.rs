@@ -33,12 +33,7 @@ pub(super) fn loopback_origin(url: &str) -> Option<Origin> {
         return None;
     }
     let base_path = path.strip_suffix('/').unwrap_or(path).to_owned();
-    Some(Origin {
-        scheme,
-        host,
-        port,
-        base_path,
-    })
+    Some(Origin { scheme, host, port, base_path })
 }
 
 /// The loopback host without brackets, and the text of the port.
@@ -60,9 +55,7 @@ fn split_port(authority: &str) -> Option<(String, Option<&str>)> {
             None => (authority, None),
         };
         let loopback = host == "localhost"
-            || host
-                .parse::<IpAddr>()
-                .is_ok_and(|ip| ip.is_ipv4() && ip.is_loopback());
+            || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4() && ip.is_loopback());
         if !loopback {
             return None;
         }

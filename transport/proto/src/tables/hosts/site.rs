@@ -41,12 +41,8 @@ pub enum AzureSuffix {
 
 impl AzureSuffix {
     /// All four, the default first.
-    pub const ALL: [Self; 4] = [
-        Self::OpenAi,
-        Self::CognitiveServices,
-        Self::AiServices,
-        Self::Government,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::OpenAi, Self::CognitiveServices, Self::AiServices, Self::Government];
 
     /// The domain, without a leading dot.
     #[must_use]
@@ -108,20 +104,15 @@ impl Site {
                 .into_iter()
                 .find(|region| *region == text)
                 .map(|region| Self::Region(Region(region)))
-                .ok_or_else(|| HostRefused::UnknownRegion {
-                    site: excerpt(text, MAX_SITE_BYTES),
-                }),
+                .ok_or_else(|| HostRefused::UnknownRegion { site: excerpt(text, MAX_SITE_BYTES) }),
             Provider::Azure if text.is_empty() => Err(HostRefused::ResourceMissing),
             Provider::Azure => azure_resource(text)
                 .map(Self::AzureResource)
-                .ok_or_else(|| HostRefused::NotAResource {
-                    site: excerpt(text, MAX_SITE_BYTES),
-                }),
+                .ok_or_else(|| HostRefused::NotAResource { site: excerpt(text, MAX_SITE_BYTES) }),
             Provider::Anthropic | Provider::DeepSeek if text.is_empty() => Ok(Self::Default),
-            Provider::Anthropic | Provider::DeepSeek => Err(HostRefused::NoSites {
-                provider,
-                site: excerpt(text, MAX_SITE_BYTES),
-            }),
+            Provider::Anthropic | Provider::DeepSeek => {
+                Err(HostRefused::NoSites { provider, site: excerpt(text, MAX_SITE_BYTES) })
+            }
         }
     }
 }
@@ -141,20 +132,14 @@ impl fmt::Display for Site {
 fn azure_resource(text: &str) -> Option<AzureResource> {
     let (label, suffix) = match text.split_once('.') {
         None => (text, AzureSuffix::OpenAi),
-        Some((label, domain)) => (
-            label,
-            AzureSuffix::ALL
-                .into_iter()
-                .find(|suffix| suffix.as_str() == domain)?,
-        ),
+        Some((label, domain)) => {
+            (label, AzureSuffix::ALL.into_iter().find(|suffix| suffix.as_str() == domain)?)
+        }
     };
     let bytes = label.as_bytes();
     let free = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let well_formed = bytes.len() <= MAX_RESOURCE_BYTES
         && bytes.first().is_some_and(free)
         && bytes.iter().all(|byte| free(byte) || *byte == b'-');
-    well_formed.then(|| AzureResource {
-        label: label.to_owned(),
-        suffix,
-    })
+    well_formed.then(|| AzureResource { label: label.to_owned(), suffix })
 }

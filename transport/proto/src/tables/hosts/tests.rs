@@ -3,30 +3,18 @@ use super::*;
 
 fn official(provider: Provider, site: &str) -> String {
     let site = Site::parse(provider, site).expect("a valid site");
-    HostTable::official()
-        .origin(provider, &site)
-        .expect("an official origin")
-        .to_string()
+    HostTable::official().origin(provider, &site).expect("an official origin").to_string()
 }
 
 #[test]
 fn every_documented_host_is_reached_by_its_site_over_tls() {
     assert_eq!(official(Provider::OpenAi, ""), "https://api.openai.com");
     for region in OPENAI_REGIONS {
-        assert_eq!(
-            official(Provider::OpenAi, region),
-            format!("https://{region}.api.openai.com")
-        );
+        assert_eq!(official(Provider::OpenAi, region), format!("https://{region}.api.openai.com"));
     }
-    assert_eq!(
-        official(Provider::Anthropic, ""),
-        "https://api.anthropic.com"
-    );
+    assert_eq!(official(Provider::Anthropic, ""), "https://api.anthropic.com");
     assert_eq!(official(Provider::DeepSeek, ""), "https://api.deepseek.com");
-    assert_eq!(
-        official(Provider::Azure, "myres"),
-        "https://myres.openai.azure.com"
-    );
+    assert_eq!(official(Provider::Azure, "myres"), "https://myres.openai.azure.com");
     for suffix in AzureSuffix::ALL {
         let host = format!("my-res1.{}", suffix.as_str());
         assert_eq!(official(Provider::Azure, &host), format!("https://{host}"));
@@ -81,30 +69,13 @@ fn nothing_but_the_pinned_forms_is_a_site() {
         "res%2eevil",
         long.as_str(),
     ] {
-        assert!(
-            Site::parse(Provider::Azure, text).is_err(),
-            "{text:?} passed as an azure site"
-        );
+        assert!(Site::parse(Provider::Azure, text).is_err(), "{text:?} passed as an azure site");
     }
-    for text in [
-        "EU",
-        "eu.",
-        "xx",
-        " ",
-        "eu.api.openai.com",
-        "api.openai.com",
-        "127.0.0.1",
-    ] {
-        assert!(
-            Site::parse(Provider::OpenAi, text).is_err(),
-            "{text:?} passed as a region"
-        );
+    for text in ["EU", "eu.", "xx", " ", "eu.api.openai.com", "api.openai.com", "127.0.0.1"] {
+        assert!(Site::parse(Provider::OpenAi, text).is_err(), "{text:?} passed as a region");
     }
     for provider in [Provider::Anthropic, Provider::DeepSeek] {
-        assert!(
-            Site::parse(provider, "us").is_err(),
-            "{provider} has one host"
-        );
+        assert!(Site::parse(provider, "us").is_err(), "{provider} has one host");
     }
 }
 
@@ -120,10 +91,7 @@ fn a_site_of_one_provider_opens_no_host_of_another() {
         (Provider::DeepSeek, &resource),
         (Provider::OpenAi, &resource),
     ] {
-        assert!(
-            table.origin(provider, site).is_err(),
-            "{provider} took {site:?}"
-        );
+        assert!(table.origin(provider, site).is_err(), "{provider} took {site:?}");
     }
 }
 
@@ -137,34 +105,20 @@ fn a_simulated_table_leads_to_this_machine_and_nowhere_else() {
     assert!(table.is_simulated() && !HostTable::official().is_simulated());
     assert_eq!(table.providers(), [Provider::OpenAi, Provider::Azure]);
     let eu = Site::parse(Provider::OpenAi, "eu").expect("a region");
-    let origin = table
-        .origin(Provider::OpenAi, &eu)
-        .expect("the simulated origin");
+    let origin = table.origin(Provider::OpenAi, &eu).expect("the simulated origin");
     assert_eq!(
-        (
-            origin.scheme(),
-            origin.host(),
-            origin.port(),
-            origin.authority().as_str()
-        ),
+        (origin.scheme(), origin.host(), origin.port(), origin.authority().as_str()),
         (Scheme::Http, "127.0.0.1", 4010, "127.0.0.1:4010")
     );
     let resource = Site::parse(Provider::Azure, "myres").expect("a resource");
-    let origin = table
-        .origin(Provider::Azure, &resource)
-        .expect("the simulated origin");
+    let origin = table.origin(Provider::Azure, &resource).expect("the simulated origin");
     let target = Target::parse("/openai/v1/models?api-version=1").expect("a target");
     assert_eq!(origin.host(), "::1");
     assert_eq!(origin.authority(), "[::1]:4011");
-    assert_eq!(
-        origin.path_and_query(&target),
-        "/az/openai/v1/models?api-version=1"
-    );
+    assert_eq!(origin.path_and_query(&target), "/az/openai/v1/models?api-version=1");
     assert_eq!(
         table.origin(Provider::Anthropic, &Site::Default),
-        Err(HostRefused::NotSimulated {
-            provider: Provider::Anthropic
-        })
+        Err(HostRefused::NotSimulated { provider: Provider::Anthropic })
     );
 }
 
@@ -178,10 +132,7 @@ fn a_simulated_provider_must_be_on_loopback() {
         "http://[::1]",
         "http://127.0.0.1:4010/base/path",
     ] {
-        assert!(
-            HostTable::simulated([(Provider::OpenAi, url)]).is_ok(),
-            "{url} was refused"
-        );
+        assert!(HostTable::simulated([(Provider::OpenAi, url)]).is_ok(), "{url} was refused");
     }
     let long = format!("http://127.0.0.1:1/{}", "a".repeat(MAX_SIMULATED_URL_BYTES));
     for url in [
@@ -225,10 +176,7 @@ fn a_simulated_provider_must_be_on_loopback() {
         "HTTP://127.0.0.1",
         long.as_str(),
     ] {
-        assert!(
-            HostTable::simulated([(Provider::OpenAi, url)]).is_err(),
-            "{url} was accepted"
-        );
+        assert!(HostTable::simulated([(Provider::OpenAi, url)]).is_err(), "{url} was accepted");
     }
     assert_eq!(
         HostTable::simulated([
@@ -236,9 +184,7 @@ fn a_simulated_provider_must_be_on_loopback() {
             (Provider::OpenAi, "http://127.0.0.1:2"),
         ])
         .map(drop),
-        Err(HostRefused::SimulatedTwice {
-            provider: Provider::OpenAi
-        })
+        Err(HostRefused::SimulatedTwice { provider: Provider::OpenAi })
     );
 }
 

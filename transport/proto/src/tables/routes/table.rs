@@ -18,35 +18,15 @@ const fn relayed(
     model: ModelSource,
     body: BodyKind,
 ) -> Route {
-    Route {
-        provider,
-        method: Method::POST,
-        pattern,
-        name,
-        model,
-        kind: RouteKind::Relay,
-        body,
-    }
+    Route { provider, method: Method::POST, pattern, name, model, kind: RouteKind::Relay, body }
 }
 
 const fn json(provider: Provider, pattern: &'static str, name: &'static str) -> Route {
-    relayed(
-        provider,
-        pattern,
-        name,
-        ModelSource::JsonBody,
-        BodyKind::Json,
-    )
+    relayed(provider, pattern, name, ModelSource::JsonBody, BodyKind::Json)
 }
 
 const fn form(provider: Provider, pattern: &'static str, name: &'static str) -> Route {
-    relayed(
-        provider,
-        pattern,
-        name,
-        ModelSource::Multipart,
-        BodyKind::Multipart,
-    )
+    relayed(provider, pattern, name, ModelSource::Multipart, BodyKind::Multipart)
 }
 
 /// An Azure path of the dated API, which names its deployment.
@@ -72,21 +52,11 @@ const fn by_hub(
 }
 
 const fn refused(provider: Provider, pattern: &'static str, reason: Reason) -> Forbidden {
-    Forbidden {
-        provider,
-        methods: ANY,
-        pattern,
-        reason,
-    }
+    Forbidden { provider, methods: ANY, pattern, reason }
 }
 
 const fn refused_get(provider: Provider, pattern: &'static str, reason: Reason) -> Forbidden {
-    Forbidden {
-        provider,
-        methods: GET,
-        pattern,
-        reason,
-    }
+    Forbidden { provider, methods: GET, pattern, reason }
 }
 
 /// Everything that passes.
@@ -116,53 +86,20 @@ pub static ROUTES: &[Route] = &[
     form(Azure, "/openai/v1/audio/translations", "translate"),
     json(Azure, "/openai/v1/audio/speech", "speech"),
     by_hub(Azure, "/openai/v1/models", "models", ModelSource::None),
-    by_hub(
-        Azure,
-        "/openai/v1/models/{model}",
-        "model",
-        ModelSource::Path,
-    ),
+    by_hub(Azure, "/openai/v1/models/{model}", "model", ModelSource::Path),
     // Azure, dated
-    dated(
-        "/openai/deployments/{deployment}/chat/completions",
-        "chat",
-        BodyKind::Json,
-    ),
-    dated(
-        "/openai/deployments/{deployment}/embeddings",
-        "embeddings",
-        BodyKind::Json,
-    ),
-    dated(
-        "/openai/deployments/{deployment}/images/generations",
-        "images_generate",
-        BodyKind::Json,
-    ),
-    dated(
-        "/openai/deployments/{deployment}/images/edits",
-        "images_edit",
-        BodyKind::Multipart,
-    ),
-    dated(
-        "/openai/deployments/{deployment}/images/variations",
-        "images_vary",
-        BodyKind::Multipart,
-    ),
+    dated("/openai/deployments/{deployment}/chat/completions", "chat", BodyKind::Json),
+    dated("/openai/deployments/{deployment}/embeddings", "embeddings", BodyKind::Json),
+    dated("/openai/deployments/{deployment}/images/generations", "images_generate", BodyKind::Json),
+    dated("/openai/deployments/{deployment}/images/edits", "images_edit", BodyKind::Multipart),
+    dated("/openai/deployments/{deployment}/images/variations", "images_vary", BodyKind::Multipart),
     dated(
         "/openai/deployments/{deployment}/audio/transcriptions",
         "transcribe",
         BodyKind::Multipart,
     ),
-    dated(
-        "/openai/deployments/{deployment}/audio/translations",
-        "translate",
-        BodyKind::Multipart,
-    ),
-    dated(
-        "/openai/deployments/{deployment}/audio/speech",
-        "speech",
-        BodyKind::Json,
-    ),
+    dated("/openai/deployments/{deployment}/audio/translations", "translate", BodyKind::Multipart),
+    dated("/openai/deployments/{deployment}/audio/speech", "speech", BodyKind::Json),
     json(Azure, "/openai/responses", "responses"),
     json(Azure, "/openai/responses/compact", "responses_compact"),
     by_hub(Azure, "/openai/models", "models", ModelSource::None),
@@ -206,11 +143,7 @@ pub static FORBIDDEN: &[Forbidden] = &[
     refused(OpenAi, "/v1/vector_stores/**", Reason::Objects),
     refused(OpenAi, "/v1/videos/**", Reason::Objects),
     refused_get(OpenAi, "/v1/chat/completions", Reason::Objects),
-    refused(
-        OpenAi,
-        "/v1/chat/completions/{completion}/**",
-        Reason::Objects,
-    ),
+    refused(OpenAi, "/v1/chat/completions/{completion}/**", Reason::Objects),
     refused_get(OpenAi, "/v1/responses", Reason::WebSocket),
     refused(OpenAi, "/v1/responses/{response}/**", Reason::Objects),
     refused_get(OpenAi, "/v1/realtime", Reason::WebSocket),
@@ -228,11 +161,7 @@ pub static FORBIDDEN: &[Forbidden] = &[
     refused(Azure, "/openai/v1/vector_stores/**", Reason::Objects),
     refused(Azure, "/openai/v1/videos/**", Reason::Objects),
     refused_get(Azure, "/openai/v1/chat/completions", Reason::Objects),
-    refused(
-        Azure,
-        "/openai/v1/chat/completions/{completion}/**",
-        Reason::Objects,
-    ),
+    refused(Azure, "/openai/v1/chat/completions/{completion}/**", Reason::Objects),
     refused_get(Azure, "/openai/v1/responses", Reason::WebSocket),
     refused(Azure, "/openai/v1/responses/{response}/**", Reason::Objects),
     refused_get(Azure, "/openai/v1/realtime", Reason::WebSocket),
@@ -250,11 +179,7 @@ pub static FORBIDDEN: &[Forbidden] = &[
     refused(Azure, "/openai/realtime/**", Reason::PastTheMeter),
     refused(Azure, "/openai/realtimeapi/**", Reason::PastTheMeter),
     refused_get(Azure, "/openai/deployments", Reason::OwnerState),
-    refused_get(
-        Azure,
-        "/openai/deployments/{deployment}",
-        Reason::OwnerState,
-    ),
+    refused_get(Azure, "/openai/deployments/{deployment}", Reason::OwnerState),
     // Anthropic
     refused(Anthropic, "/v1/organizations/**", Reason::OwnerState),
     refused(Anthropic, "/v1/user_profiles/**", Reason::OwnerState),

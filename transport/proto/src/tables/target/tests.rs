@@ -17,10 +17,9 @@ fn ordinary_targets_pass_verbatim() {
     ] {
         let target = Target::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(target.as_str(), text);
-        let rebuilt = target.query().map_or_else(
-            || target.path().to_owned(),
-            |query| format!("{}?{query}", target.path()),
-        );
+        let rebuilt = target
+            .query()
+            .map_or_else(|| target.path().to_owned(), |query| format!("{}?{query}", target.path()));
         assert_eq!(rebuilt, text);
     }
 }
@@ -96,20 +95,9 @@ fn a_key_in_the_query_is_its_own_refusal_however_it_is_spelt() {
         "k%00ey=1",
     ] {
         let text = format!("/v1/x?{query}");
-        assert_eq!(
-            Target::parse(&text),
-            Err(TargetRefused::KeyInQuery),
-            "{text}"
-        );
+        assert_eq!(Target::parse(&text), Err(TargetRefused::KeyInQuery), "{text}");
     }
-    for query in [
-        "api-version=1",
-        "monkey=1",
-        "keys=1",
-        "q=key",
-        "q=api-key",
-        "tokens=1",
-    ] {
+    for query in ["api-version=1", "monkey=1", "keys=1", "q=key", "q=api-key", "tokens=1"] {
         assert!(Target::parse(&format!("/v1/x?{query}")).is_ok(), "{query}");
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     Account, AccountsPage, AgentMessage, ControlMessage, Deployment, Drain, Features, Health,
-    Hello, HubMessage, PermittedUse, Refuse, RefuseCause, Welcome, bounded_message, label,
+    Hello, HubMessage, PermittedUse, Refuse, RefuseCause, Welcome, bounded_message, bounded_slot,
+    label,
 };
 use crate::ids::{AccountId, AgentId, InstanceId, NodeId, SessionId};
 use crate::limits::{ACCOUNTS_PER_PAGE_MAX, MESSAGE_BYTES_MAX, MODELS_PER_ACCOUNT_MAX};
@@ -15,8 +16,8 @@ use std::time::Duration;
 impl ControlMessage for AgentMessage {
     fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let kind = match self {
-            Self::Hello(hello) => Some(agent_envelope::Kind::Hello(hello.into())),
-            Self::Accounts(page) => Some(agent_envelope::Kind::Accounts(page.into())),
+            Self::Hello(hello) => Some(agent_envelope::Kind::Hello(hello.try_into()?)),
+            Self::Accounts(page) => Some(agent_envelope::Kind::Accounts(page.try_into()?)),
             Self::Health(health) => Some(agent_envelope::Kind::Health(HealthMessage {
                 account: health.account.as_bytes().to_vec(),
                 paused_for_ms: millis(health.paused_for),
@@ -55,7 +56,7 @@ impl ControlMessage for HubMessage {
                 node: welcome.node.as_bytes().to_vec(),
                 session: welcome.session.as_bytes().to_vec(),
                 features: welcome.features.0,
-                build: welcome.build.clone(),
+                build: label(&welcome.build)?,
             })),
             Self::Refuse(refuse) => Some(hub_envelope::Kind::Refuse(RefuseMessage {
                 cause: refuse.cause as u32,
@@ -82,7 +83,7 @@ impl ControlMessage for HubMessage {
                 session: SessionId::from_slice(&welcome.session)
                     .map_err(|_| Malformed("session id"))?,
                 features: Features(welcome.features),
-                build: label(welcome.build)?,
+                build: label(&welcome.build)?,
             }),
             Some(hub_envelope::Kind::Refuse(refuse)) => Self::Refuse(Refuse {
                 cause: RefuseCause::ALL
@@ -99,16 +100,18 @@ impl ControlMessage for HubMessage {
     }
 }
 
-impl From<&Hello> for HelloMessage {
-    fn from(hello: &Hello) -> Self {
-        Self {
+impl TryFrom<&Hello> for HelloMessage {
+    type Error = Malformed;
+
+    fn try_from(hello: &Hello) -> Result<Self, Malformed> {
+        Ok(Self {
             agent: hello.agent.as_bytes().to_vec(),
             instance: hello.instance.as_bytes().to_vec(),
-            slot: hello.slot,
+            slot: bounded_slot(hello.slot)?,
             generation: hello.generation,
             features: hello.features.0,
-            build: hello.build.clone(),
-        }
+            build: label(&hello.build)?,
+        })
     }
 }
 
@@ -120,20 +123,23 @@ impl TryFrom<HelloMessage> for Hello {
             agent: AgentId::from_slice(&hello.agent).map_err(|_| Malformed("agent id"))?,
             instance: InstanceId::from_slice(&hello.instance)
                 .map_err(|_| Malformed("instance id"))?,
-            slot: hello.slot,
+            slot: bounded_slot(hello.slot)?,
             generation: hello.generation,
             features: Features(hello.features),
-            build: label(hello.build)?,
+            build: label(&hello.build)?,
         })
     }
 }
 
-impl From<&AccountsPage> for AccountsMessage {
-    fn from(page: &AccountsPage) -> Self {
-        Self {
-            accounts: page.accounts.iter().map(Into::into).collect(),
-            last: page.last,
+impl TryFrom<&AccountsPage> for AccountsMessage {
+    type Error = Malformed;
+
+    fn try_from(page: &AccountsPage) -> Result<Self, Malformed> {
+        if page.accounts.len() > ACCOUNTS_PER_PAGE_MAX {
+            return Err(Malformed("accounts on a page"));
         }
+        let accounts = page.accounts.iter().map(TryInto::try_into);
+        Ok(Self { accounts: accounts.collect::<Result<_, _>>()?, last: page.last })
     }
 }
 
@@ -144,43 +150,41 @@ impl TryFrom<AccountsMessage> for AccountsPage {
         if page.accounts.len() > ACCOUNTS_PER_PAGE_MAX {
             return Err(Malformed("accounts on a page"));
         }
-        let accounts = page
-            .accounts
-            .into_iter()
-            .map(TryInto::try_into)
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            accounts,
-            last: page.last,
-        })
+        let accounts =
+            page.accounts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        Ok(Self { accounts, last: page.last })
     }
 }
 
-impl From<&Account> for AccountMessage {
-    fn from(account: &Account) -> Self {
+impl TryFrom<&Account> for AccountMessage {
+    type Error = Malformed;
+
+    fn try_from(account: &Account) -> Result<Self, Malformed> {
+        if account.deployments.len() > MODELS_PER_ACCOUNT_MAX {
+            return Err(Malformed("models of an account"));
+        }
+        let deployments = account.deployments.iter().map(|deployment| {
+            Ok(DeploymentMessage {
+                name: label(&deployment.name)?,
+                model: label(&deployment.model)?,
+            })
+        });
         let (permitted_use, reference) = match &account.permitted_use {
             PermittedUse::Own => (1, String::new()),
             PermittedUse::Organisation => (2, String::new()),
             PermittedUse::Application => (3, String::new()),
-            PermittedUse::Licensed { reference } => (4, reference.clone()),
+            PermittedUse::Licensed { reference } => (4, label(reference)?),
         };
-        Self {
+        Ok(Self {
             id: account.id.as_bytes().to_vec(),
             provider: account.provider.number(),
-            label: account.label.clone(),
+            label: label(&account.label)?,
             models: account.models.iter().map(ToString::to_string).collect(),
-            deployments: account
-                .deployments
-                .iter()
-                .map(|deployment| DeploymentMessage {
-                    name: deployment.name.clone(),
-                    model: deployment.model.clone(),
-                })
-                .collect(),
+            deployments: deployments.collect::<Result<_, Malformed>>()?,
             concurrency_max: account.concurrency_max,
             permitted_use,
             reference,
-        }
+        })
     }
 }
 
@@ -197,16 +201,13 @@ impl TryFrom<AccountMessage> for Account {
             .deployments
             .into_iter()
             .map(|deployment| {
-                Ok(Deployment {
-                    name: label(deployment.name)?,
-                    model: label(deployment.model)?,
-                })
+                Ok(Deployment { name: label(&deployment.name)?, model: label(&deployment.model)? })
             })
             .collect::<Result<_, Malformed>>()?;
         Ok(Self {
             id: AccountId::from_slice(&account.id).map_err(|_| Malformed("account id"))?,
             provider: Provider::from_number(account.provider).map_err(|_| Malformed("provider"))?,
-            label: label(account.label)?,
+            label: label(&account.label)?,
             models: patterns(&account.models).map_err(|_| Malformed("model pattern"))?,
             deployments,
             concurrency_max: account.concurrency_max,
@@ -214,9 +215,7 @@ impl TryFrom<AccountMessage> for Account {
                 1 => PermittedUse::Own,
                 2 => PermittedUse::Organisation,
                 3 => PermittedUse::Application,
-                4 => PermittedUse::Licensed {
-                    reference: label(account.reference)?,
-                },
+                4 => PermittedUse::Licensed { reference: label(&account.reference)? },
                 _ => return Err(Malformed("permitted use")),
             },
         })
@@ -225,10 +224,7 @@ impl TryFrom<AccountMessage> for Account {
 
 impl From<&Drain> for DrainMessage {
     fn from(drain: &Drain) -> Self {
-        Self {
-            deadline_ms: millis(drain.deadline),
-            reconnect_in_ms: millis(drain.reconnect_in),
-        }
+        Self { deadline_ms: millis(drain.deadline), reconnect_in_ms: millis(drain.reconnect_in) }
     }
 }
 

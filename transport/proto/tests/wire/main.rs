@@ -1,0 +1,8 @@
+//! The wire as both ends use it: frozen bytes, frozen numbers, round trips and hostile input.
+
+mod arbitrary;
+mod frozen;
+mod golden;
+mod hostile;
+mod round_trip;
+mod samples;
