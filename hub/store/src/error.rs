@@ -34,8 +34,6 @@ impl StoreError {
 
     /// The column does not hold what it should.
     pub(crate) fn corrupt(column: &str, problem: impl std::fmt::Display) -> Self {
-        Self::Corrupt {
-            what: format!("{column}: {problem}"),
-        }
+        Self::Corrupt { what: format!("{column}: {problem}") }
     }
 }

@@ -33,9 +33,7 @@ impl KeyHint {
 
 impl fmt::Display for KeyHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|&byte| fmt::Write::write_char(f, char::from(byte)))
+        self.0.iter().try_for_each(|&byte| fmt::Write::write_char(f, char::from(byte)))
     }
 }
 

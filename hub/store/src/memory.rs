@@ -86,10 +86,7 @@ impl Memory {
 fn page<Id: Ord, Row: Clone>(rows: &BTreeMap<Id, Row>, page: Page<Id>) -> Vec<Row> {
     let size = page.size.as_usize();
     let start = page.after.map_or(Bound::Unbounded, Bound::Excluded);
-    rows.range((start, Bound::Unbounded))
-        .take(size)
-        .map(|(_, row)| row.clone())
-        .collect()
+    rows.range((start, Bound::Unbounded)).take(size).map(|(_, row)| row.clone()).collect()
 }
 
 #[async_trait]

@@ -38,14 +38,8 @@ impl Name {
             && text.len() <= NAME_CHARS_MAX * 4
             && text.chars().count() <= NAME_CHARS_MAX
             && text.trim() == text
-            && !text
-                .chars()
-                .any(|character| character.is_control() || is_invisible(character));
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidName(()))
-        }
+            && !text.chars().any(|character| character.is_control() || is_invisible(character));
+        if fits { Ok(Self(text.to_owned())) } else { Err(InvalidName(())) }
     }
 
     /// The name as text.

@@ -43,9 +43,7 @@ impl Networks {
         if networks.len() > NETWORKS_MAX {
             return Err(InvalidNetworks::TooMany);
         }
-        Ok(Self(IpNet::aggregate(
-            &networks.into_iter().map(canonical).collect(),
-        )))
+        Ok(Self(IpNet::aggregate(&networks.into_iter().map(canonical).collect())))
     }
 
     /// Whether the key may be used from `address`. An IPv4 address that a dual-stack socket shows
@@ -70,10 +68,7 @@ fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(inner) = network else {
         return network.trunc();
     };
-    match (
-        inner.addr().to_ipv4_mapped(),
-        inner.prefix_len().checked_sub(MAPPED_PREFIX_BITS),
-    ) {
+    match (inner.addr().to_ipv4_mapped(), inner.prefix_len().checked_sub(MAPPED_PREFIX_BITS)) {
         (Some(address), Some(prefix)) => {
             IpNet::new(address.into(), prefix).map_or(network, |net| net.trunc())
         }
@@ -86,11 +81,7 @@ impl FromStr for Networks {
 
     fn from_str(text: &str) -> Result<Self, InvalidNetworks> {
         let mut networks = Vec::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             if networks.len() == NETWORKS_MAX {
                 return Err(InvalidNetworks::TooMany);
             }
@@ -127,9 +118,8 @@ mod tests {
     #[test]
     fn none_named_means_any_and_some_named_means_those() {
         assert!(Networks::any().allow(address("203.0.113.9")));
-        let networks: Networks = "192.0.2.0/24, 2001:db8::/32,198.51.100.7"
-            .parse()
-            .expect("a list");
+        let networks: Networks =
+            "192.0.2.0/24, 2001:db8::/32,198.51.100.7".parse().expect("a list");
         assert!(networks.allow(address("192.0.2.200")));
         assert!(networks.allow(address("198.51.100.7")));
         assert!(networks.allow(address("2001:db8:1::1")));
@@ -151,18 +141,9 @@ mod tests {
         let networks: Networks = "10.1.2.3/8,2001:db8::1".parse().expect("a list");
         assert_eq!(networks.to_string(), "10.0.0.0/8,2001:db8::1/128");
         assert_eq!(networks.to_string().parse(), Ok(networks));
-        assert_eq!(
-            "10.0.0.0/33".parse::<Networks>(),
-            Err(InvalidNetworks::Syntax)
-        );
-        assert_eq!(
-            "localhost".parse::<Networks>(),
-            Err(InvalidNetworks::Syntax)
-        );
+        assert_eq!("10.0.0.0/33".parse::<Networks>(), Err(InvalidNetworks::Syntax));
+        assert_eq!("localhost".parse::<Networks>(), Err(InvalidNetworks::Syntax));
         let many: Vec<_> = (0..=NETWORKS_MAX).map(|n| format!("10.0.{n}.1")).collect();
-        assert_eq!(
-            many.join(",").parse::<Networks>(),
-            Err(InvalidNetworks::TooMany)
-        );
+        assert_eq!(many.join(",").parse::<Networks>(), Err(InvalidNetworks::TooMany));
     }
 }

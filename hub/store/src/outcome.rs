@@ -60,18 +60,12 @@ pub struct Outcome {
     pub ended_after_us: u64,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the shape that serde calls"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
 fn end_name<S: Serializer>(end: &EndReason, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(end.name())
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the shape that serde calls"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
 fn abort_name<S: Serializer>(abort: &Option<AbortCode>, serializer: S) -> Result<S::Ok, S::Error> {
     abort.map(AbortCode::name).serialize(serializer)
 }

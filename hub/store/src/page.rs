@@ -48,19 +48,13 @@ impl<Id> Page<Id> {
     /// The first page, of the default size.
     #[must_use]
     pub fn first() -> Self {
-        Self {
-            after: None,
-            size: PageSize::default(),
-        }
+        Self { after: None, size: PageSize::default() }
     }
 
     /// The page of the same size that follows the row `after`.
     #[must_use]
     pub fn next(self, after: Id) -> Self {
-        Self {
-            after: Some(after),
-            size: self.size,
-        }
+        Self { after: Some(after), size: self.size }
     }
 }
 

@@ -71,12 +71,7 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         let (writer, readers) = open::open(path).await?;
         let writes = Arc::new(Semaphore::new(WRITES_WAITING_MAX));
-        Ok(Self(Arc::new(Db {
-            writer,
-            readers,
-            writes,
-            tasks: TaskTracker::new(),
-        })))
+        Ok(Self(Arc::new(Db { writer, readers, writes, tasks: TaskTracker::new() })))
     }
 }
 
@@ -105,9 +100,8 @@ impl Db {
             + Send
             + 'static,
     {
-        let permit = Arc::clone(&self.writes)
-            .try_acquire_owned()
-            .map_err(StoreError::unavailable)?;
+        let permit =
+            Arc::clone(&self.writes).try_acquire_owned().map_err(StoreError::unavailable)?;
         let writer = self.writer.clone();
         let task = self.tasks.spawn(async move {
             let _held_to_the_end = permit;
@@ -153,11 +147,7 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1")
-            .execute(&self.0.readers)
-            .await
-            .map(drop)
-            .map_err(fault)
+        sqlx::query("SELECT 1").execute(&self.0.readers).await.map(drop).map_err(fault)
     }
 
     async fn close(&self) {
@@ -193,10 +183,7 @@ fn ensure_one_row(result: &SqliteQueryResult, what: &'static str) -> Result<(), 
     match result.rows_affected() {
         0 => Err(StoreError::NotFound { what }),
         1 => Ok(()),
-        more => Err(StoreError::corrupt(
-            what,
-            format_args!("{more} rows have one id"),
-        )),
+        more => Err(StoreError::corrupt(what, format_args!("{more} rows have one id"))),
     }
 }
 

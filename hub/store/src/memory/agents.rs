@@ -18,10 +18,7 @@ impl Agents for Memory {
 
     async fn revoke(&self, id: AgentId, at: Timestamp) -> Result<Agent, StoreError> {
         self.with(|tables| {
-            let agent = tables
-                .agents
-                .get_mut(&id)
-                .ok_or(StoreError::NotFound { what: "agent" })?;
+            let agent = tables.agents.get_mut(&id).ok_or(StoreError::NotFound { what: "agent" })?;
             agent.revoked_at.get_or_insert(at);
             Ok(agent.clone())
         })
@@ -29,10 +26,7 @@ impl Agents for Memory {
 
     async fn touch(&self, id: AgentId, at: Timestamp) -> Result<(), StoreError> {
         self.with(|tables| {
-            let agent = tables
-                .agents
-                .get_mut(&id)
-                .ok_or(StoreError::NotFound { what: "agent" })?;
+            let agent = tables.agents.get_mut(&id).ok_or(StoreError::NotFound { what: "agent" })?;
             agent.last_seen_at = agent.last_seen_at.max(Some(at));
             Ok(())
         })
@@ -40,16 +34,8 @@ impl Agents for Memory {
 
     async fn revoked(&self) -> Result<Vec<RevokedAgent>, StoreError> {
         self.with(|tables| {
-            let revoked = tables
-                .agents
-                .values()
-                .filter(|agent| agent.revoked_at.is_some());
-            Ok(revoked
-                .map(|agent| RevokedAgent {
-                    id: agent.id,
-                    spki: agent.spki,
-                })
-                .collect())
+            let revoked = tables.agents.values().filter(|agent| agent.revoked_at.is_some());
+            Ok(revoked.map(|agent| RevokedAgent { id: agent.id, spki: agent.spki }).collect())
         })
     }
 }

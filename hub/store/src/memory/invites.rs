@@ -17,13 +17,7 @@ impl Invites for Memory {
                 return Err(StoreError::Conflict { what: "invite" });
             }
             tables.invites_by_token.insert(invite.token_hash, invite.id);
-            tables.invites.insert(
-                invite.id,
-                Invite {
-                    redeemed: None,
-                    ..invite.clone()
-                },
-            );
+            tables.invites.insert(invite.id, Invite { redeemed: None, ..invite.clone() });
             Ok(())
         })
     }
@@ -42,9 +36,7 @@ fn redeem(tables: &mut Tables, redemption: &Redemption) -> Result<Redeemed, Stor
     let Some(invite) = id.and_then(|id| tables.invites.get_mut(id)) else {
         return Ok(Redeemed::Unknown);
     };
-    let agent = invite
-        .redeemed
-        .and_then(|(agent, _)| tables.agents.get(&agent));
+    let agent = invite.redeemed.and_then(|(agent, _)| tables.agents.get(&agent));
     if let Some(refused) = invite.judge(agent, redemption) {
         return Ok(refused);
     }

@@ -26,10 +26,7 @@ impl Keys for Memory {
 
     async fn find_by_hash(&self, hash: &KeyHash) -> Result<Option<(Key, User)>, StoreError> {
         self.with(|tables| {
-            let key = tables
-                .keys_by_hash
-                .get(hash)
-                .and_then(|id| tables.keys.get(id));
+            let key = tables.keys_by_hash.get(hash).and_then(|id| tables.keys.get(id));
             let found = key.and_then(|key| Some((key, tables.users.get(&key.user)?)));
             Ok(found.map(|(key, user)| (key.clone(), user.clone())))
         })
@@ -38,10 +35,7 @@ impl Keys for Memory {
     async fn list(&self, user: UserId, page: Page<KeyId>) -> Result<Vec<Key>, StoreError> {
         self.with(|tables| {
             let start = page.after.map_or(Bound::Unbounded, Bound::Excluded);
-            let keys = tables
-                .keys
-                .range((start, Bound::Unbounded))
-                .map(|(_, key)| key);
+            let keys = tables.keys.range((start, Bound::Unbounded)).map(|(_, key)| key);
             let own = keys.filter(|key| key.user == user);
             Ok(own.take(page.size.as_usize()).cloned().collect())
         })
@@ -49,10 +43,7 @@ impl Keys for Memory {
 
     async fn revoke(&self, id: KeyId, at: Timestamp) -> Result<Key, StoreError> {
         self.with(|tables| {
-            let key = tables
-                .keys
-                .get_mut(&id)
-                .ok_or(StoreError::NotFound { what: "key" })?;
+            let key = tables.keys.get_mut(&id).ok_or(StoreError::NotFound { what: "key" })?;
             key.revoked_at.get_or_insert(at);
             Ok(key.clone())
         })

@@ -34,10 +34,7 @@ impl Outcomes for Memory {
         self.with(|tables| {
             let end = before.map_or(Bound::Unbounded, Bound::Excluded);
             let rows = tables.outcomes.range((Bound::Unbounded, end)).rev();
-            Ok(rows
-                .take(size.as_usize())
-                .map(|(_, outcome)| outcome.clone())
-                .collect())
+            Ok(rows.take(size.as_usize()).map(|(_, outcome)| outcome.clone()).collect())
         })
     }
 

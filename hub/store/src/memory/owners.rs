@@ -16,9 +16,7 @@ impl Owners for Memory {
             if tables.owners.contains_key(&candidate.id) {
                 return Err(StoreError::Conflict { what: "owner id" });
             }
-            tables
-                .owners_by_name
-                .insert(candidate.name.clone(), candidate.id);
+            tables.owners_by_name.insert(candidate.name.clone(), candidate.id);
             tables.owners.insert(candidate.id, candidate.clone());
             Ok(candidate.clone())
         })

@@ -32,10 +32,7 @@ impl Users for Memory {
 
     async fn set_disabled(&self, id: UserId, disabled: bool) -> Result<User, StoreError> {
         self.with(|tables| {
-            let user = tables
-                .users
-                .get_mut(&id)
-                .ok_or(StoreError::NotFound { what: "user" })?;
+            let user = tables.users.get_mut(&id).ok_or(StoreError::NotFound { what: "user" })?;
             user.disabled = disabled;
             Ok(user.clone())
         })

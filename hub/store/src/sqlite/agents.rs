@@ -25,9 +25,7 @@ impl Agents for Db {
     }
 
     async fn list(&self, page: Page<AgentId>) -> Result<Vec<Agent>, StoreError> {
-        let after = page
-            .after
-            .map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+        let after = page.after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
         sqlx::query(select!("WHERE id > ? ORDER BY id LIMIT ?"))
             .bind(after)
             .bind(page.size.rows())
@@ -52,9 +50,7 @@ impl Agents for Db {
                 .await
                 .map_err(fault)?;
                 ensure_one_row(&updated, "agent")?;
-                by_id(connection, id)
-                    .await?
-                    .ok_or(StoreError::NotFound { what: "agent" })
+                by_id(connection, id).await?.ok_or(StoreError::NotFound { what: "agent" })
             })
         })
         .await

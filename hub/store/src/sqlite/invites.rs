@@ -44,14 +44,11 @@ impl Invites for Db {
 
     async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {
         let redemption = redemption.clone();
-        self.write(move |connection| Box::pin(redeem(connection, redemption)))
-            .await
+        self.write(move |connection| Box::pin(redeem(connection, redemption))).await
     }
 
     async fn list(&self, page: Page<InviteId>) -> Result<Vec<Invite>, StoreError> {
-        let after = page
-            .after
-            .map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+        let after = page.after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
         sqlx::query(select!("WHERE id > ? ORDER BY id LIMIT ?"))
             .bind(after)
             .bind(page.size.rows())

@@ -24,14 +24,8 @@ impl Keys for Db {
     async fn create(&self, key: &Key) -> Result<(), StoreError> {
         let key = key.clone();
         let created_at = row::micros("created_at", key.created_at)?;
-        let expires_at = key
-            .expires_at
-            .map(|at| row::micros("expires_at", at))
-            .transpose()?;
-        let revoked_at = key
-            .revoked_at
-            .map(|at| row::micros("revoked_at", at))
-            .transpose()?;
+        let expires_at = key.expires_at.map(|at| row::micros("expires_at", at)).transpose()?;
+        let revoked_at = key.revoked_at.map(|at| row::micros("revoked_at", at)).transpose()?;
         self.write(move |connection| {
             Box::pin(async move {
                 sqlx::query(
@@ -81,9 +75,7 @@ impl Keys for Db {
     }
 
     async fn list(&self, user: UserId, page: Page<KeyId>) -> Result<Vec<Key>, StoreError> {
-        let after = page
-            .after
-            .map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+        let after = page.after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
         sqlx::query(select!("WHERE user_id = ? AND id > ? ORDER BY id LIMIT ?"))
             .bind(user.as_bytes().as_slice())
             .bind(after)

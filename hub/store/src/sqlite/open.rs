@@ -69,14 +69,8 @@ pub(super) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), OpenEr
 /// Brings the tables up to date in one transaction, which also keeps a second process out that
 /// opens the same new file; the migrations' own transactions become savepoints in it.
 async fn migrate(writer: &SqlitePool) -> Result<(), OpenError> {
-    let mut all = writer
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(OpenError::Connect)?;
-    MIGRATIONS
-        .run(&mut *all)
-        .await
-        .map_err(OpenError::Migrate)?;
+    let mut all = writer.begin_with("BEGIN IMMEDIATE").await.map_err(OpenError::Connect)?;
+    MIGRATIONS.run(&mut *all).await.map_err(OpenError::Migrate)?;
     all.commit().await.map_err(OpenError::Connect)
 }
 

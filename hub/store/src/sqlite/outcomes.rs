@@ -31,9 +31,7 @@ impl Outcomes for Db {
         let mut fresh = 0;
         for batch in outcomes.chunks(OUTCOMES_PER_APPEND_MAX) {
             let batch = batch.to_vec();
-            fresh += self
-                .write(move |connection| Box::pin(append(connection, batch)))
-                .await?;
+            fresh += self.write(move |connection| Box::pin(append(connection, batch))).await?;
         }
         Ok(fresh)
     }
@@ -55,17 +53,15 @@ impl Outcomes for Db {
         before: Option<ExchangeId>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let before = before.map_or_else(|| AFTER_EVERY_ID.to_vec(), |id| id.as_bytes().to_vec());
-        sqlx::query(select!(
-            "WHERE exchange_id < ? ORDER BY exchange_id DESC LIMIT ?"
-        ))
-        .bind(before)
-        .bind(size.rows())
-        .fetch_all(&self.readers)
-        .await
-        .map_err(fault)?
-        .iter()
-        .map(outcome)
-        .collect()
+        sqlx::query(select!("WHERE exchange_id < ? ORDER BY exchange_id DESC LIMIT ?"))
+            .bind(before)
+            .bind(size.rows())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(fault)?
+            .iter()
+            .map(outcome)
+            .collect()
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
@@ -117,15 +113,9 @@ async fn insert(
     .bind(row::number("request_bytes", outcome.request_bytes)?)
     .bind(row::number("response_bytes", outcome.response_bytes)?)
     .bind(row::micros("admitted_at", outcome.admitted_at)?)
-    .bind(row::number_option(
-        "dispatched_after_us",
-        outcome.dispatched_after_us,
-    )?)
+    .bind(row::number_option("dispatched_after_us", outcome.dispatched_after_us)?)
     .bind(row::number_option("head_after_us", outcome.head_after_us)?)
-    .bind(row::number_option(
-        "first_byte_after_us",
-        outcome.first_byte_after_us,
-    )?)
+    .bind(row::number_option("first_byte_after_us", outcome.first_byte_after_us)?)
     .bind(row::number("ended_after_us", outcome.ended_after_us)?);
     Ok(statement.execute(connection).await.map(drop))
 }
@@ -149,9 +139,7 @@ fn outcome(row: &SqliteRow) -> Result<Outcome, StoreError> {
         })?,
         abort: row::parsed_option(row, "abort_code", |name: &str| {
             let mut codes = AbortCode::ALL.into_iter();
-            codes
-                .find(|code| code.name() == name)
-                .ok_or("no such abort code")
+            codes.find(|code| code.name() == name).ok_or("no such abort code")
         })?,
         request_bytes: number("request_bytes")?,
         response_bytes: number("response_bytes")?,

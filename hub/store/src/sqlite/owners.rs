@@ -39,9 +39,7 @@ impl Owners for Db {
     }
 
     async fn list(&self, page: Page<OwnerId>) -> Result<Vec<Owner>, StoreError> {
-        let after = page
-            .after
-            .map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+        let after = page.after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
         sqlx::query("SELECT id, name, created_at FROM owners WHERE id > ? ORDER BY id LIMIT ?")
             .bind(after)
             .bind(page.size.rows())

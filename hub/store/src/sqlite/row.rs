@@ -11,8 +11,7 @@ pub(super) fn raw<'r, T>(row: &'r SqliteRow, column: &str) -> Result<T, StoreErr
 where
     T: Decode<'r, Sqlite> + Type<Sqlite>,
 {
-    row.try_get(column)
-        .map_err(|error| StoreError::corrupt(column, error))
+    row.try_get(column).map_err(|error| StoreError::corrupt(column, error))
 }
 
 /// A column of text or bytes, parsed.
@@ -39,24 +38,17 @@ where
     E: Display,
 {
     let value: Option<R> = raw(row, column)?;
-    value
-        .map(parse)
-        .transpose()
-        .map_err(|error| StoreError::corrupt(column, error))
+    value.map(parse).transpose().map_err(|error| StoreError::corrupt(column, error))
 }
 
 /// A column with the 32 bytes of a hash.
 pub(super) fn digest<T: From<[u8; 32]>>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
-    parsed(row, column, |bytes: &[u8]| {
-        <[u8; 32]>::try_from(bytes).map(T::from)
-    })
+    parsed(row, column, |bytes: &[u8]| <[u8; 32]>::try_from(bytes).map(T::from))
 }
 
 /// A column with a moment.
 pub(super) fn timestamp(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
-    parsed(row, column, |micros: i64| {
-        u64::try_from(micros).map(Timestamp::from_micros)
-    })
+    parsed(row, column, |micros: i64| u64::try_from(micros).map(Timestamp::from_micros))
 }
 
 /// A column with a moment or NULL.
@@ -64,9 +56,7 @@ pub(super) fn timestamp_option(
     row: &SqliteRow,
     column: &str,
 ) -> Result<Option<Timestamp>, StoreError> {
-    parsed_option(row, column, |micros: i64| {
-        u64::try_from(micros).map(Timestamp::from_micros)
-    })
+    parsed_option(row, column, |micros: i64| u64::try_from(micros).map(Timestamp::from_micros))
 }
 
 /// A moment as it is stored.

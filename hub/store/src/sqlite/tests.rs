@@ -21,9 +21,7 @@ fn user(seed: u64) -> User {
 
 async fn store() -> (tempfile::TempDir, SqliteStore) {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = SqliteStore::open(&folder.path().join("weft.sqlite"))
-        .await
-        .expect("it opens");
+    let store = SqliteStore::open(&folder.path().join("weft.sqlite")).await.expect("it opens");
     (folder, store)
 }
 
@@ -43,14 +41,9 @@ async fn every_connection_has_the_settings_that_durability_rests_on() {
         assert_eq!(pragma(pool, "PRAGMA journal_mode").await, "wal");
         assert_eq!(pragma(pool, "PRAGMA synchronous").await, "2", "FULL");
         assert_eq!(pragma(pool, "PRAGMA foreign_keys").await, "1");
-        assert_eq!(
-            pragma(pool, "PRAGMA busy_timeout").await,
-            BUSY_TIMEOUT.as_millis().to_string()
-        );
+        assert_eq!(pragma(pool, "PRAGMA busy_timeout").await, BUSY_TIMEOUT.as_millis().to_string());
     }
-    let refused = sqlx::query("DELETE FROM users")
-        .execute(&store.0.readers)
-        .await;
+    let refused = sqlx::query("DELETE FROM users").execute(&store.0.readers).await;
     assert!(refused.is_err(), "a reader can write");
     store.close().await;
 }
@@ -60,10 +53,7 @@ async fn a_connection_left_inside_a_transaction_loses_nobody_elses_rows() {
     let (folder, store) = store().await;
     // What a driver that is not cancel-safe leaves behind.
     let mut left = store.0.writer.acquire().await.expect("a connection");
-    sqlx::query("BEGIN")
-        .execute(&mut *left)
-        .await
-        .expect("begun");
+    sqlx::query("BEGIN").execute(&mut *left).await.expect("begun");
     sqlx::query("INSERT INTO owners (id, name, created_at) VALUES (?, 'half', 1)")
         .bind([7u8; 16].as_slice())
         .execute(&mut *left)
@@ -73,9 +63,7 @@ async fn a_connection_left_inside_a_transaction_loses_nobody_elses_rows() {
     store.users().create(&user(1)).await.expect("kept");
     // Another connection, without any state of this store's.
     let options = SqliteConnectOptions::new().filename(folder.path().join("weft.sqlite"));
-    let mut other = SqliteConnection::connect_with(&options)
-        .await
-        .expect("connected");
+    let mut other = SqliteConnection::connect_with(&options).await.expect("connected");
     let count: (i64, i64) =
         sqlx::query_as("SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM owners)")
             .fetch_one(&mut other)
@@ -101,37 +89,19 @@ async fn an_error_inside_a_transaction_undoes_all_of_it() {
             })
         })
         .await;
-    assert!(
-        matches!(failed, Err(StoreError::NotFound { what: "other half" })),
-        "{failed:?}"
-    );
-    assert!(
-        store
-            .owners()
-            .list(Page::first())
-            .await
-            .expect("listed")
-            .is_empty()
-    );
+    assert!(matches!(failed, Err(StoreError::NotFound { what: "other half" })), "{failed:?}");
+    assert!(store.owners().list(Page::first()).await.expect("listed").is_empty());
     store.close().await;
 }
 
 #[tokio::test]
 async fn a_panic_inside_a_transaction_is_one_callers_error_alone() {
     let (_folder, store) = store().await;
-    let failed: Result<(), _> = store
-        .0
-        .write(|_| Box::pin(async { panic!("a bug in one repository") }))
-        .await;
-    assert!(
-        matches!(failed, Err(StoreError::Unavailable(_))),
-        "{failed:?}"
-    );
+    let failed: Result<(), _> =
+        store.0.write(|_| Box::pin(async { panic!("a bug in one repository") })).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
     store.users().create(&user(1)).await.expect("kept");
-    assert_eq!(
-        store.users().list(Page::first()).await.expect("listed"),
-        [user(1)]
-    );
+    assert_eq!(store.users().list(Page::first()).await.expect("listed"), [user(1)]);
     store.close().await;
 }
 
@@ -142,10 +112,8 @@ async fn writes_beyond_the_limit_are_refused_and_the_others_are_kept() {
     let candidates: Vec<_> = (0..=WRITES_WAITING_MAX as u64).map(user).collect();
     let writes = candidates.iter().map(|user| users.create(user));
     let answers = futures_util::future::join_all(writes).await;
-    let refused = answers
-        .iter()
-        .filter(|answer| matches!(answer, Err(StoreError::Unavailable(_))))
-        .count();
+    let refused =
+        answers.iter().filter(|answer| matches!(answer, Err(StoreError::Unavailable(_)))).count();
     let kept = answers.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!((refused, kept), (1, WRITES_WAITING_MAX));
     store.close().await;
@@ -159,10 +127,7 @@ async fn a_row_that_cannot_be_read_is_corrupt_and_says_where() {
         ("UPDATE users SET created_at = -1", "created_at"),
         ("UPDATE users SET created_at = 1, name = ' '", "name"),
     ] {
-        sqlx::query(statement)
-            .execute(&store.0.writer)
-            .await
-            .expect("updated");
+        sqlx::query(statement).execute(&store.0.writer).await.expect("updated");
         let answer = store.users().list(Page::first()).await;
         assert!(
             matches!(&answer, Err(StoreError::Corrupt { what }) if what.starts_with(column)),

@@ -9,10 +9,7 @@ use weft_proto::ids::{OwnerId, UserId};
 /// The columns of a whole row, before what chooses the rows.
 macro_rules! select {
     ($which:literal) => {
-        concat!(
-            "SELECT id, name, owner_id, created_at, disabled FROM users ",
-            $which
-        )
+        concat!("SELECT id, name, owner_id, created_at, disabled FROM users ", $which)
     };
 }
 
@@ -42,9 +39,7 @@ impl Users for Db {
 
     async fn list(&self, page: Page<UserId>) -> Result<Vec<User>, StoreError> {
         // No id is shorter than the empty one: the first page needs no statement of its own.
-        let after = page
-            .after
-            .map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+        let after = page.after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
         sqlx::query(select!("WHERE id > ? ORDER BY id LIMIT ?"))
             .bind(after)
             .bind(page.size.rows())

@@ -7,39 +7,20 @@ use weft_store::{Agent, RevokedAgent, Store, StoreError};
 
 pub(crate) async fn an_agent_is_revoked_once_and_listed_as_such(store: Arc<dyn Store>) {
     let world = World::new(1);
-    let (first, second, third) = (
-        world.joined(&store).await,
-        world.joined(&store).await,
-        world.joined(&store).await,
-    );
+    let (first, second, third) =
+        (world.joined(&store).await, world.joined(&store).await, world.joined(&store).await);
     assert!(store.agents().revoked().await.expect("listed").is_empty());
     let at = world.now();
     for moment in [at, world.now()] {
-        let revoked = store
-            .agents()
-            .revoke(third.id, moment)
-            .await
-            .expect("revoked");
-        assert_eq!(
-            revoked,
-            Agent {
-                revoked_at: Some(at),
-                ..third.clone()
-            }
-        );
+        let revoked = store.agents().revoke(third.id, moment).await.expect("revoked");
+        assert_eq!(revoked, Agent { revoked_at: Some(at), ..third.clone() });
     }
     store.agents().revoke(first.id, at).await.expect("revoked");
     assert_eq!(
         store.agents().revoked().await.expect("listed"),
-        [&first, &third].map(|agent| RevokedAgent {
-            id: agent.id,
-            spki: agent.spki
-        })
+        [&first, &third].map(|agent| RevokedAgent { id: agent.id, spki: agent.spki })
     );
-    assert_eq!(
-        store.agents().find(second.id).await.expect("found"),
-        Some(second)
-    );
+    assert_eq!(store.agents().find(second.id).await.expect("found"), Some(second));
 }
 
 pub(crate) async fn the_latest_sight_stands_in_whatever_order_it_comes(store: Arc<dyn Store>) {
@@ -61,9 +42,6 @@ pub(crate) async fn what_does_not_exist_is_not_found(store: Arc<dyn Store>) {
     let revoked = store.agents().revoke(nobody, now).await.map(drop);
     let touched = store.agents().touch(nobody, now).await;
     for refused in [revoked, touched] {
-        assert!(
-            matches!(refused, Err(StoreError::NotFound { what: "agent" })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(StoreError::NotFound { what: "agent" })), "{refused:?}");
     }
 }

@@ -46,37 +46,19 @@ async fn callers_go_away(seed: u64) {
         }
         // Whoever comes next must find a connection that keeps what it acknowledges.
         let next = world.outcome();
-        store
-            .outcomes()
-            .append(std::slice::from_ref(&next))
-            .await
-            .expect("kept");
+        store.outcomes().append(std::slice::from_ref(&next)).await.expect("kept");
         begun.push(next);
     }
-    assert!(
-        abandoned >= 20,
-        "only {abandoned} callers went away in the middle"
-    );
+    assert!(abandoned >= 20, "only {abandoned} callers went away in the middle");
     store.close().await;
 
     let store = open(&path).await;
     for outcome in begun {
-        let found = store
-            .outcomes()
-            .find(outcome.exchange)
-            .await
-            .expect("found");
+        let found = store.outcomes().find(outcome.exchange).await.expect("found");
         assert_eq!(found, Some(outcome), "a write that had begun was lost");
     }
     for outcome in untouched {
-        assert_eq!(
-            store
-                .outcomes()
-                .find(outcome.exchange)
-                .await
-                .expect("looked"),
-            None
-        );
+        assert_eq!(store.outcomes().find(outcome.exchange).await.expect("looked"), None);
     }
 }
 
@@ -103,25 +85,13 @@ async fn a_join_whose_caller_goes_away_is_whole_or_absent() {
         let invite = world.kept_invite(&store).await;
         let redemption = world.redemption(&invite);
         drop(polled(times, store.invites().redeem(&redemption)).await);
-        let again = store
-            .invites()
-            .redeem(&redemption)
-            .await
-            .expect("an answer");
+        let again = store.invites().redeem(&redemption).await.expect("an answer");
         assert!(
             matches!(&again, Redeemed::Joined(agent) if agent.id == redemption.agent),
             "{again:?}"
         );
     }
-    assert_eq!(
-        store
-            .agents()
-            .list(Page::first())
-            .await
-            .expect("listed")
-            .len(),
-        30
-    );
+    assert_eq!(store.agents().list(Page::first()).await.expect("listed").len(), 30);
 }
 
 #[tokio::test]
@@ -137,15 +107,7 @@ async fn two_processes_can_write_one_file_and_open_it_at_the_same_time() {
         }
     };
     tokio::join!(join(&server, 6), join(&command, 7));
-    assert_eq!(
-        server
-            .agents()
-            .list(Page::first())
-            .await
-            .expect("listed")
-            .len(),
-        100
-    );
+    assert_eq!(server.agents().list(Page::first()).await.expect("listed").len(), 100);
     command.close().await;
     server.close().await;
 }
@@ -156,11 +118,7 @@ async fn a_new_file_and_its_log_are_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(&folder.path().join("weft.sqlite")).await;
-    store
-        .users()
-        .create(&World::new(7).user("alice"))
-        .await
-        .expect("created");
+    store.users().create(&World::new(7).user("alice")).await.expect("created");
     for entry in std::fs::read_dir(folder.path()).expect("listed") {
         let entry = entry.expect("an entry");
         let mode = entry.metadata().expect("metadata").permissions().mode();
@@ -199,20 +157,9 @@ async fn fill(store: &Arc<dyn Store>) -> (Key, Outcome) {
     };
     store.keys().create(&key).await.expect("created");
     let agent = world.joined(store).await;
-    store
-        .agents()
-        .revoke(agent.id, world.now())
-        .await
-        .expect("revoked");
-    let outcome = Outcome {
-        agent: Some(agent.id),
-        ..world.outcome()
-    };
-    store
-        .outcomes()
-        .append(std::slice::from_ref(&outcome))
-        .await
-        .expect("kept");
+    store.agents().revoke(agent.id, world.now()).await.expect("revoked");
+    let outcome = Outcome { agent: Some(agent.id), ..world.outcome() };
+    store.outcomes().append(std::slice::from_ref(&outcome)).await.expect("kept");
     (key, outcome)
 }
 
@@ -222,28 +169,13 @@ async fn a_database_that_version_1_made_opens_and_reads() {
     let old = open_copy(folder.path()).await;
     let fresh = open(&folder.path().join("fresh.sqlite")).await;
     let (key, outcome) = fill(&fresh).await;
-    let found = old
-        .keys()
-        .find_by_hash(&key.hash)
-        .await
-        .expect("found")
-        .expect("a key");
+    let found = old.keys().find_by_hash(&key.hash).await.expect("found").expect("a key");
     assert_eq!(
         found,
-        (
-            key.clone(),
-            old.users()
-                .list(Page::first())
-                .await
-                .expect("users")
-                .remove(0)
-        )
+        (key.clone(), old.users().list(Page::first()).await.expect("users").remove(0))
     );
     assert_eq!(found.0, key);
-    assert_eq!(
-        old.outcomes().find(outcome.exchange).await.expect("found"),
-        Some(outcome)
-    );
+    assert_eq!(old.outcomes().find(outcome.exchange).await.expect("found"), Some(outcome));
     assert_eq!(
         old.agents().revoked().await.expect("listed"),
         fresh.agents().revoked().await.expect("listed")
@@ -252,10 +184,7 @@ async fn a_database_that_version_1_made_opens_and_reads() {
         old.invites().list(Page::first()).await.expect("listed"),
         fresh.invites().list(Page::first()).await.expect("listed")
     );
-    old.users()
-        .create(&World::new(99).user("new"))
-        .await
-        .expect("an old file takes new rows");
+    old.users().create(&World::new(99).user("new")).await.expect("an old file takes new rows");
 }
 
 async fn open_copy(folder: &Path) -> Arc<dyn Store> {

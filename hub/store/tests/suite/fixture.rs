@@ -62,13 +62,7 @@ impl World {
 
     pub(crate) fn user(&self, name: &str) -> User {
         let created_at = self.now();
-        User {
-            id: self.user_id(),
-            name: named(name),
-            owner: None,
-            created_at,
-            disabled: false,
-        }
+        User { id: self.user_id(), name: named(name), owner: None, created_at, disabled: false }
     }
 
     pub(crate) fn key(&self, user: &User) -> Key {
@@ -90,11 +84,7 @@ impl World {
     pub(crate) fn owner(&self, name: &str) -> Owner {
         let created_at = self.now();
         let id = OwnerId::generate(&self.clock, &self.entropy);
-        Owner {
-            id,
-            name: named(name),
-            created_at,
-        }
+        Owner { id, name: named(name), created_at }
     }
 
     /// An invite for an hour.
@@ -149,11 +139,7 @@ impl World {
     /// An invite that is kept in `store`, under a new owner.
     pub(crate) async fn kept_invite(&self, store: &Arc<dyn Store>) -> Invite {
         let owner = self.owner(&format!("owner {}", self.below(u64::MAX)));
-        let owner = store
-            .owners()
-            .find_or_create(&owner)
-            .await
-            .expect("an owner");
+        let owner = store.owners().find_or_create(&owner).await.expect("an owner");
         let invite = self.invite(&owner);
         store.invites().create(&invite).await.expect("an invite");
         invite
@@ -162,12 +148,7 @@ impl World {
     /// An agent that has joined.
     pub(crate) async fn joined(&self, store: &Arc<dyn Store>) -> Agent {
         let invite = self.kept_invite(store).await;
-        match store
-            .invites()
-            .redeem(&self.redemption(&invite))
-            .await
-            .expect("an answer")
-        {
+        match store.invites().redeem(&self.redemption(&invite)).await.expect("an answer") {
             Redeemed::Joined(agent) => agent,
             other @ (Redeemed::Unknown
             | Redeemed::Expired

@@ -15,18 +15,11 @@ pub(crate) async fn a_closed_store_refuses_everything(store: Arc<dyn Store>) {
         users.create(&world.user("late")).await,
         users.list(Page::first()).await.map(drop),
         store.outcomes().append(&[world.outcome()]).await.map(drop),
-        store
-            .outcomes()
-            .recent(PageSize::default(), None)
-            .await
-            .map(drop),
+        store.outcomes().recent(PageSize::default(), None).await.map(drop),
         store.agents().revoked().await.map(drop),
     ];
     for answer in answers {
-        assert!(
-            matches!(answer, Err(StoreError::Unavailable(_))),
-            "{answer:?}"
-        );
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     }
 }
 
@@ -48,18 +41,8 @@ pub(crate) async fn nothing_secret_is_serialised_or_shown(store: Arc<dyn Store>)
     let key = world.key(&user);
     store.keys().create(&key).await.expect("created");
     let invite = world.kept_invite(&store).await;
-    let (key, _) = store
-        .keys()
-        .find_by_hash(&key.hash)
-        .await
-        .expect("found")
-        .expect("a key");
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
+    let (key, _) = store.keys().find_by_hash(&key.hash).await.expect("found").expect("a key");
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let shown = format!(
         "{key:?} {invite:?} {store:?} {} {}",
         serde_json::to_string(&key).expect("json"),

@@ -1,0 +1,329 @@
+//! The only place where the parts of the hub are joined: binds early, runs late.
+//!
+//! [`App::bind`] takes the data directory, opens the store and binds every door, so that whatever
+//! cannot work fails before anything runs. [`App::run`] starts what was bound and returns when all
+//! of it has ended. Between the two nothing answers, but connections already queue.
+
+mod addresses;
+mod certificate;
+mod data;
+mod enrol;
+mod error;
+
+pub use addresses::{Addresses, reachable_here};
+pub use data::{CERTS_DIR, DataDirError, announced};
+pub use error::BindError;
+
+use crate::admin::{self, AdminDoor, AdminRooms, AdminToken, InviteDesk};
+use crate::auth::Auth;
+use crate::config::HubConfig;
+use crate::exchange::settle::{OutcomeWriter, Settler};
+use crate::exchange::{self, Spine};
+use crate::gateway::{self, Gateway, UsersDoor};
+use crate::lifecycle::{Ended, Lifecycle, Readiness, Signals, Stage, Tasks};
+use crate::telemetry::Metrics;
+use crate::trust::Trust;
+use crate::tunnel::{Doorkeeper, Needs, Tunnels};
+use addresses::dialled;
+use certificate::OwnChain;
+use data::DataDir;
+use enrol::Enrolment;
+use std::fmt;
+use std::sync::Arc;
+use weft_certs::{AgentTrust, Authority};
+use weft_proto::entropy::{Entropy, OsEntropy};
+use weft_proto::ids::NodeId;
+use weft_proto::time::{Clock, SystemClock};
+use weft_store::{SqliteStore, Store};
+use weft_transport::Endpoint;
+
+/// What a hub takes from the machine; a simulation brings its own.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance. Keys and tokens are made of it.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Machine {
+    /// The machine as it is.
+    #[must_use]
+    pub fn real() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) }
+    }
+}
+
+/// A hub whose doors are bound, and that does nothing yet.
+pub struct App {
+    config: HubConfig,
+    data: DataDir,
+    addresses: Addresses,
+    tasks: Tasks,
+    store: Arc<dyn Store>,
+    tunnels: Tunnels,
+    spine: Spine,
+    settler: Settler,
+    writer: OutcomeWriter,
+    gateway: Gateway,
+    users: Vec<UsersDoor>,
+    users_tls: Arc<rustls::ServerConfig>,
+    agents: Vec<Endpoint>,
+    admin: AdminDoor,
+    rooms: AdminRooms,
+    reload: Vec<Box<dyn Fn() + Send>>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Opens the state of the hub and binds all of its doors.
+    ///
+    /// # Errors
+    /// [`BindError`] for what cannot work; nothing runs then, and nothing stays bound.
+    ///
+    /// # Cancel safety
+    /// A dropped call gives back what it had taken.
+    pub async fn bind(config: HubConfig) -> Result<Self, BindError> {
+        Self::bind_on(Machine::real(), config).await
+    }
+
+    /// The same, with the time and the chance of `machine`.
+    ///
+    /// # Errors
+    /// As [`App::bind`].
+    pub async fn bind_on(machine: Machine, config: HubConfig) -> Result<Self, BindError> {
+        let Machine { clock, entropy } = machine;
+
+        // The directory first: two hubs on one database would each believe themselves alone.
+        let data = DataDir::lock(&config.data)?;
+        let authority = Arc::new(Authority::open(&config.data.join(CERTS_DIR), &*clock)?);
+        let token = AdminToken::load(&config.data)?;
+        let path = config.database();
+        let store = SqliteStore::open(&path)
+            .await
+            .map_err(|source| BindError::Database { path, source })?;
+        let store: Arc<dyn Store> = Arc::new(store);
+
+        let tasks = Tasks::new();
+        let metrics = Metrics::new();
+        let readiness = Readiness::new(tasks.clone(), Arc::clone(&store));
+        let failed_keys = config.limits.failed_keys_per_minute_max;
+        let auth = Arc::new(Auth::new(store.keys(), failed_keys, metrics.clone()));
+
+        // Whole before the door can be knocked at: half a table would let revoked agents in.
+        let trust = Arc::new(Trust::load(&*store.agents()).await?);
+        let enrol = Enrolment {
+            authority: Arc::clone(&authority),
+            invites: store.invites(),
+            trust: Arc::clone(&trust),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+        };
+        let tunnels = Tunnels::new(Needs {
+            node: NodeId::generate(&*clock, &*entropy),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            agents: store.agents(),
+            enrol: Arc::new(enrol),
+            metrics: metrics.clone(),
+            tasks: tasks.clone(),
+            tunnels_max: config.limits.tunnels_max,
+        });
+
+        let limits = Arc::new(config.limits.clone());
+        let (settler, writer) = Settler::new(store.outcomes());
+        let spine = Spine::new(exchange::Needs {
+            auth: Arc::clone(&auth),
+            tunnels: tunnels.clone(),
+            settler: settler.clone(),
+            metrics: metrics.clone(),
+            limits,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            closing: tasks.stopping(Stage::Work),
+            cut_off: tasks.cutting_off(Stage::Work),
+        });
+        let gateway = Gateway::new(gateway::Needs {
+            spine: spine.clone(),
+            auth: Arc::clone(&auth),
+            tunnels: tunnels.clone(),
+            readiness: readiness.clone(),
+            metrics: metrics.clone(),
+            clock: Arc::clone(&clock),
+        });
+
+        let mut reload: Vec<Box<dyn Fn() + Send>> = Vec::new();
+        let users_tls = match &config.users.certificate {
+            Some(own) => {
+                let chain = OwnChain::read(&config.data, own)?;
+                let (tls, reload_chain) = chain.reloadable();
+                reload.push(reload_chain);
+                tls
+            }
+            None => authority.users_door()?,
+        };
+        let mut users = Vec::new();
+        for &address in &config.users.addresses {
+            let door = UsersDoor::bind(address).await;
+            users.push(door.map_err(|source| BindError::Door {
+                door: "users'",
+                address,
+                source,
+            })?);
+        }
+
+        let agent_trust: Arc<dyn AgentTrust> = Arc::<Trust>::clone(&trust);
+        let tls = authority.agents_door(agent_trust, Arc::clone(&clock))?;
+        let quic = weft_transport::config::hub(Arc::new(tls))?;
+        let reset_key = data.reset_key(&*entropy)?;
+        let mut agents = Vec::new();
+        let mut agent_addresses = Vec::new();
+        for &address in &config.agents.addresses {
+            let failed = |source| BindError::Door { door: "agents'", address, source };
+            let (udp, buffers) = weft_transport::endpoint::bind_udp(address).map_err(failed)?;
+            let endpoint = weft_transport::endpoint::hub(udp, quic.clone(), &reset_key, &*entropy)
+                .map_err(failed)?;
+            tracing::info!(%address, receive = buffers.receive, send = buffers.send, "UDP buffers");
+            agent_addresses.push(endpoint.local_addr().map_err(failed)?);
+            agents.push(endpoint);
+        }
+
+        let address = config.admin.address;
+        let admin = AdminDoor::bind(address, authority.users_door()?)
+            .await
+            .map_err(|source| BindError::Door { door: "admin", address, source })?;
+        let addresses = Addresses {
+            users: users.iter().map(UsersDoor::address).collect(),
+            agents: agent_addresses,
+            admin: admin.address(),
+        };
+
+        data.announce(&addresses)?;
+
+        let rooms = AdminRooms {
+            store: Arc::clone(&store),
+            auth,
+            trust,
+            tunnels: Arc::new(tunnels.clone()),
+            invites: InviteDesk {
+                hub: authority.hub(),
+                addresses: dialled(&config, &addresses.agents),
+                pins: authority.pins(),
+            },
+            metrics,
+            readiness,
+            token,
+            clock,
+            entropy,
+        };
+        Ok(Self {
+            config,
+            data,
+            addresses,
+            tasks,
+            store,
+            tunnels,
+            spine,
+            settler,
+            writer,
+            gateway,
+            users,
+            users_tls: Arc::new(users_tls),
+            agents,
+            admin,
+            rooms,
+            reload,
+        })
+    }
+
+    /// Where the doors are.
+    #[must_use]
+    pub const fn addrs(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The handle by which the hub is asked to stop: [`Tasks::stop`], then [`Tasks::force`].
+    #[must_use]
+    pub fn tasks(&self) -> Tasks {
+        self.tasks.clone()
+    }
+
+    /// Adds what a SIGHUP should do; it must not block.
+    pub fn on_reload(&mut self, reload: impl Fn() + Send + 'static) {
+        self.reload.push(Box::new(reload));
+    }
+
+    /// Runs until a signal, [`Tasks::stop`] or a defect ends it, and returns when all has ended.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a dropped run leaves tasks behind. Ask the hub to stop instead.
+    pub async fn run(self, signals: Signals) -> Ended {
+        let Self { config, data, addresses, tasks, store, tunnels, .. } = self;
+        let limits = Arc::new(config.limits);
+
+        // Who records comes up first and goes last: no exchange may end with nobody to write it down.
+        let flush = tasks.stopping(Stage::Records);
+        let write = forever(self.writer.run(flush));
+        tasks.spawn_critical(Stage::Records, "outcome writer", write);
+
+        // Agents before users: a request that comes in at once finds whom it needs sooner.
+        for endpoint in self.agents {
+            let door = Doorkeeper::new(tunnels.clone(), endpoint);
+            tasks.spawn_critical(Stage::Carriers, "agents' door", forever(door.run()));
+        }
+        let serve = self.admin.serve(admin::routes(self.rooms), tasks.clone());
+        tasks.spawn_critical(Stage::Carriers, "admin door", forever(serve));
+
+        // Cuts stalled readers off for as long as there can be any; ended by the stop itself.
+        let (spine, stopped) = (self.spine, tasks.stopping(Stage::Carriers));
+        tasks.spawn(Stage::Carriers, "reader watch", async move {
+            tokio::select! {
+                biased;
+                () = stopped.cancelled() => {}
+                () = spine.watch_readers() => {}
+            }
+        });
+
+        // Users last: whatever answers them is there.
+        for door in self.users {
+            let (gateway, tls) = (self.gateway.clone(), Arc::clone(&self.users_tls));
+            let serve = door.serve(gateway, tls, Arc::clone(&limits), tasks.clone());
+            tasks.spawn_critical(Stage::Work, "users' door", forever(serve));
+        }
+        drop(self.gateway);
+
+        // The stop begins for users and agents at the same moment: the one are refused, the others
+        // told to finish what they have and to dial elsewhere.
+        let (stopping, drain) = (tasks.stopping(Stage::Work), limits.drain);
+        tasks.spawn(Stage::Carriers, "drain", async move {
+            stopping.cancelled().await;
+            tunnels.drain(drain);
+        });
+
+        tracing::info!(users = ?addresses.users, agents = ?addresses.agents, admin = %addresses.admin, "hub up");
+        let mut lifecycle = Lifecycle::new(tasks, drain);
+        for reload in self.reload {
+            lifecycle.on_reload(reload);
+        }
+        let ended = lifecycle.run(signals).await;
+
+        // Held until here: a queue without a giver would end its writer before it was asked to.
+        drop(self.settler);
+
+        // Last of all: everything that could still write has ended.
+        store.close().await;
+        data.release();
+        ended
+    }
+}
+
+/// A task that ends only when it was asked to; ending earlier stops the hub.
+async fn forever(task: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
+    task.await;
+    Ok(())
+}

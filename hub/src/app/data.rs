@@ -1,0 +1,163 @@
+//! The data directory: one hub at a time, and the small files that are nobody else's.
+
+use super::Addresses;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use weft_proto::entropy::Entropy;
+
+/// The folder of the authority inside the data directory.
+pub const CERTS_DIR: &str = "certs";
+/// Held locked by the hub that runs on the directory.
+const LOCK_FILE: &str = "hub.lock";
+/// Where the doors of the running hub are, for commands on this machine.
+const ADDRESSES_FILE: &str = "hub.addresses.json";
+/// The longest file of addresses that is read, bytes.
+const ADDRESSES_BYTES_MAX: u64 = 64 * 1024;
+/// The key of stateless resets.
+const RESET_KEY_FILE: &str = "reset.key";
+/// Length of the key of stateless resets, bytes.
+pub(super) const RESET_KEY_BYTES: usize = 32;
+/// Readable by the hub's user alone.
+const PRIVATE_MODE: u32 = 0o600;
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// Another hub runs on it.
+    #[error("another hub runs on {}", data.display())]
+    InUse {
+        /// The directory.
+        data: PathBuf,
+    },
+    /// A file of it cannot be used.
+    #[error("{} cannot be used", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The key of stateless resets has the wrong length.
+    #[error("{} is damaged: remove it, a new one is made", path.display())]
+    ResetKey {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A data directory that this process holds; given back when the value goes.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    path: PathBuf,
+    /// The lock is the operating system's: it ends with the process, however that ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes the directory for this process. Blocks shortly.
+    pub(super) fn lock(data: &Path) -> Result<Self, DataDirError> {
+        let path = data.join(LOCK_FILE);
+        let failed = |source| DataDirError::File { path: path.clone(), source };
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(PRIVATE_MODE)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: data.to_owned(), _lock: file }),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { data: data.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    /// Writes where the doors are, whole or not at all.
+    pub(super) fn announce(&self, addresses: &Addresses) -> Result<(), DataDirError> {
+        let path = self.path.join(ADDRESSES_FILE);
+        let partial = path.with_extension("partial");
+        let failed = |source| DataDirError::File { path: path.clone(), source };
+        let text = serde_json::to_vec_pretty(addresses).map_err(|error| failed(error.into()))?;
+        std::fs::write(&partial, text)
+            .and_then(|()| std::fs::rename(&partial, &path))
+            .map_err(failed)
+    }
+
+    /// Gives the directory back: no doors are left.
+    pub(super) fn release(self) {
+        let path = self.path.join(ADDRESSES_FILE);
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::warn!(%error, path = %path.display(), "stale file left behind");
+        }
+    }
+
+    /// The key of stateless resets, made when the hub runs for the first time. It stays the same
+    /// over restarts, so that agents of the process before are told at once that it is gone.
+    pub(super) fn reset_key(
+        &self,
+        entropy: &dyn Entropy,
+    ) -> Result<[u8; RESET_KEY_BYTES], DataDirError> {
+        let path = self.path.join(RESET_KEY_FILE);
+        let failed = |source| DataDirError::File { path: path.clone(), source };
+        match File::open(&path) {
+            Ok(file) => {
+                let mut bytes = Vec::new();
+                let limit = RESET_KEY_BYTES as u64 + 1;
+                file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+                bytes.try_into().map_err(|_| DataDirError::ResetKey { path: path.clone() })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let mut key = [0; RESET_KEY_BYTES];
+                entropy.fill(&mut key);
+                OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(PRIVATE_MODE)
+                    .open(&path)
+                    .and_then(|mut file| file.write_all(&key).and_then(|()| file.sync_all()))
+                    .map_err(failed)?;
+                Ok(key)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// Where the doors of the hub are that runs on `data`, or ran there and was killed; none where none
+/// runs.
+#[must_use]
+pub fn announced(data: &Path) -> Option<Addresses> {
+    let file = File::open(data.join(ADDRESSES_FILE)).ok()?;
+    let mut text = Vec::new();
+    file.take(ADDRESSES_BYTES_MAX).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_proto::entropy::SeededEntropy;
+
+    #[test]
+    fn a_directory_is_one_hubs_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = DataDir::lock(dir.path()).unwrap();
+        assert!(matches!(DataDir::lock(dir.path()), Err(DataDirError::InUse { .. })));
+        drop(held);
+        DataDir::lock(dir.path()).expect("given back");
+    }
+
+    #[test]
+    fn the_reset_key_stays_and_a_damaged_one_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::lock(dir.path()).unwrap();
+        let first = data.reset_key(&SeededEntropy::new(1)).unwrap();
+        assert_eq!(data.reset_key(&SeededEntropy::new(2)).unwrap(), first);
+        std::fs::write(dir.path().join(RESET_KEY_FILE), "short").unwrap();
+        let damaged = data.reset_key(&SeededEntropy::new(3));
+        assert!(matches!(damaged, Err(DataDirError::ResetKey { .. })));
+    }
+}

@@ -1,0 +1,186 @@
+//! Taking an agent in: the request of the agents' door, the invite of the store, the certificate of
+//! the authority, and the table of the handshake, which do not know each other.
+
+use crate::trust::Trust;
+use crate::tunnel::Enrol;
+use async_trait::async_trait;
+use std::sync::Arc;
+use weft_certs::{Authority, ProvenKey, Token};
+use weft_proto::entropy::Entropy;
+use weft_proto::ids::AgentId;
+use weft_proto::time::Clock;
+use weft_proto::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
+use weft_store::{Invites, Name, Redeemed, Redemption, SpkiHash, TokenHash};
+
+/// What decides on requests to join.
+#[derive(Debug)]
+pub(super) struct Enrolment {
+    pub(super) authority: Arc<Authority>,
+    pub(super) invites: Arc<dyn Invites>,
+    pub(super) trust: Arc<Trust>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+}
+
+#[async_trait]
+impl Enrol for Enrolment {
+    async fn enrol(&self, request: JoinRequest) -> JoinAnswer {
+        match self.join(request).await {
+            Ok(joined) => joined,
+            Err(refusal) => JoinAnswer::Refused(refusal),
+        }
+    }
+}
+
+impl Enrolment {
+    async fn join(&self, request: JoinRequest) -> Result<JoinAnswer, JoinRefusal> {
+        // The proof of the key comes first: a token may not be bound to a key that nobody has.
+        let key = ProvenKey::from_csr(&request.csr).map_err(|_| JoinRefusal::BadRequest)?;
+        let token = Token::from_slice(&request.token).ok_or(JoinRefusal::BadRequest)?;
+        let redemption = Redemption {
+            token_hash: TokenHash::new(*token.hash().as_bytes()),
+            spki: SpkiHash::new(*key.spki_hash().as_bytes()),
+            name: Name::parse(&request.name).map_err(|_| JoinRefusal::BadRequest)?,
+            agent: AgentId::generate(&*self.clock, &*self.entropy),
+            now: self.clock.now(),
+        };
+        let agent = match self.invites.redeem(&redemption).await {
+            Ok(Redeemed::Joined(agent)) => agent,
+            Ok(Redeemed::Unknown) => return Err(JoinRefusal::UnknownToken),
+            Ok(Redeemed::Expired) => return Err(JoinRefusal::Expired),
+            Ok(Redeemed::Taken) => return Err(JoinRefusal::Used),
+            Ok(Redeemed::KeyInUse) => return Err(JoinRefusal::BadRequest),
+            Ok(Redeemed::Revoked) => return Err(JoinRefusal::Revoked),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "invite not redeemed");
+                return Err(JoinRefusal::Unavailable);
+            }
+        };
+        let chain = self.authority.sign_proven(&key, agent.id, &*self.clock).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "agent not certified");
+            JoinRefusal::Unavailable
+        })?;
+        // Before the answer: the agent dials as soon as it has read it.
+        self.trust.learn(&agent);
+        Ok(JoinAnswer::Joined {
+            agent: agent.id,
+            chain: chain.ders().map(<[u8]>::to_vec).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use weft_certs::{AgentChain, AgentIdentity, AgentKey, AgentTrust, Verdict};
+    use weft_proto::entropy::SeededEntropy;
+    use weft_proto::ids::{HubId, InviteId, OwnerId};
+    use weft_proto::time::{ManualClock, SystemClock};
+    use weft_store::{Invite, MemoryStore, Owner, Store};
+
+    struct House {
+        _certs: tempfile::TempDir,
+        store: MemoryStore,
+        clock: Arc<ManualClock>,
+        enrolment: Enrolment,
+    }
+
+    impl House {
+        fn new() -> Self {
+            let certs = tempfile::tempdir().unwrap();
+            let clock = Arc::new(ManualClock::new(SystemClock.now()));
+            let entropy = Arc::new(SeededEntropy::new(1));
+            let hub = HubId::generate(&*clock, &*entropy);
+            let authority = Authority::create(certs.path(), hub, &[], &*clock, &*entropy).unwrap();
+            let store = MemoryStore::new();
+            let enrolment = Enrolment {
+                authority: Arc::new(authority),
+                invites: store.invites(),
+                trust: Arc::default(),
+                clock: Arc::<ManualClock>::clone(&clock),
+                entropy,
+            };
+            Self { _certs: certs, store, clock, enrolment }
+        }
+
+        async fn invite(&self) -> Token {
+            let (clock, entropy) = (&*self.clock, &*self.enrolment.entropy);
+            let owner = Owner {
+                id: OwnerId::generate(clock, entropy),
+                name: Name::parse("carol").unwrap(),
+                created_at: clock.now(),
+            };
+            let owner = self.store.owners().find_or_create(&owner).await.unwrap();
+            let token = Token::generate(entropy);
+            let invite = Invite {
+                id: InviteId::generate(clock, entropy),
+                owner: owner.id,
+                token_hash: TokenHash::new(*token.hash().as_bytes()),
+                expires_at: clock.now().after(Duration::from_secs(60)),
+                created_at: clock.now(),
+                redeemed: None,
+            };
+            self.store.invites().create(&invite).await.unwrap();
+            token
+        }
+
+        async fn join(&self, token: &Token, key: &AgentKey) -> JoinAnswer {
+            let (token, csr) = (*token.expose(), key.csr_der());
+            self.enrolment.enrol(JoinRequest { token, csr, name: "edge".to_owned() }).await
+        }
+    }
+
+    fn key(seed: u64) -> AgentKey {
+        AgentKey::generate(&SeededEntropy::new(seed))
+    }
+
+    #[tokio::test]
+    async fn who_joins_gets_a_certificate_and_the_handshake_knows_it_at_once() {
+        let house = House::new();
+        let token = house.invite().await;
+        let JoinAnswer::Joined { agent, chain } = house.join(&token, &key(2)).await else {
+            panic!("refused");
+        };
+        let chain = AgentChain::from_ders(chain).unwrap();
+        let identity = AgentIdentity::new(key(2), chain).unwrap();
+        assert_eq!(identity.agent(), agent);
+        let verdict = house.enrolment.trust.verdict(agent, key(2).spki_hash());
+        assert_eq!(verdict, Verdict::Trusted);
+
+        // The answer was lost: asking again gives the same agent, and another key gets nothing.
+        let again = house.join(&token, &key(2)).await;
+        assert!(matches!(again, JoinAnswer::Joined { agent: same, .. } if same == agent));
+        let other = house.join(&token, &key(3)).await;
+        assert_eq!(other, JoinAnswer::Refused(JoinRefusal::Used));
+    }
+
+    #[tokio::test]
+    async fn who_may_not_join_is_told_why() {
+        let house = House::new();
+        let refused = JoinAnswer::Refused;
+        let nobodys = Token::generate(&SeededEntropy::new(9));
+        assert_eq!(house.join(&nobodys, &key(2)).await, refused(JoinRefusal::UnknownToken));
+
+        let token = house.invite().await;
+        let bad = |csr: Vec<u8>, name: &str| JoinRequest {
+            token: *token.expose(),
+            csr,
+            name: name.to_owned(),
+        };
+        for request in [bad(vec![0; 64], "edge"), bad(key(2).csr_der(), "\u{1b}[2J")] {
+            let answer = house.enrolment.enrol(request).await;
+            assert_eq!(answer, refused(JoinRefusal::BadRequest));
+        }
+
+        let JoinAnswer::Joined { agent, .. } = house.join(&token, &key(2)).await else {
+            panic!("a refused request does not use the invite up");
+        };
+        house.store.agents().revoke(agent, house.clock.now()).await.unwrap();
+        assert_eq!(house.join(&token, &key(2)).await, refused(JoinRefusal::Revoked));
+
+        let late = house.invite().await;
+        house.clock.advance(Duration::from_secs(61));
+        assert_eq!(house.join(&late, &key(4)).await, refused(JoinRefusal::Expired));
+    }
+}

@@ -1,0 +1,113 @@
+//! The words of `weft-hub`: one file for each.
+//!
+//! `init` and `serve` work on the data directory; every other word asks the running hub through its
+//! admin door, with the token that lies in the same directory. Answers go to standard output, as
+//! JSON where `--json` is given; everything else goes to standard error. No secret is ever taken as
+//! an argument.
+
+mod account;
+mod agent;
+mod client;
+mod exchange;
+mod init;
+mod invite;
+mod key;
+mod output;
+mod serve;
+mod span;
+#[cfg(test)]
+mod tests;
+mod user;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use client::AdminClient;
+use output::Output;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The data directory where nothing else is said.
+const DATA_DEFAULT: &str = "./weft-hub";
+
+/// The hub of a Weft mesh.
+#[derive(Debug, Parser)]
+#[command(
+    name = "weft-hub",
+    version,
+    after_help = "Example:\n  weft-hub init --data ./weft-hub && weft-hub serve --data ./weft-hub"
+)]
+pub(crate) struct Cli {
+    /// The data directory of the hub
+    #[arg(long, global = true, value_name = "DIR", env = "WEFT_DATA", default_value = DATA_DEFAULT)]
+    data: PathBuf,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    /// Make the data directory of a new hub
+    Init(init::Init),
+    /// Run the hub
+    Serve(serve::Serve),
+    #[command(flatten)]
+    Asked(Asked),
+}
+
+/// The words that the running hub is asked.
+#[derive(Debug, Subcommand)]
+enum Asked {
+    /// Add, list, disable or enable users
+    #[command(subcommand, after_help = "Example:\n  weft-hub user add alice")]
+    User(user::User),
+    /// Add, list or revoke keys
+    #[command(subcommand, after_help = "Example:\n  weft-hub key add --user alice")]
+    Key(key::Key),
+    /// Write an invite for an agent of an owner
+    Invite(invite::Invite),
+    /// List or revoke agents
+    #[command(subcommand, after_help = "Example:\n  weft-hub agent list")]
+    Agent(agent::Agent),
+    /// List the accounts that connected agents offer
+    #[command(subcommand, after_help = "Example:\n  weft-hub account list")]
+    Account(account::Account),
+    /// List or show ended exchanges
+    #[command(subcommand, after_help = "Example:\n  weft-hub exchange list --limit 5")]
+    Exchange(exchange::Exchange),
+}
+
+impl Cli {
+    /// Does what was asked, and returns the code for the shell.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut out = Output::new(self.json);
+        match self.word {
+            Word::Init(init) => init.run(&self.data, &mut out)?,
+            Word::Serve(serve) => return serve.run(&self.data, &mut out),
+            Word::Asked(word) => {
+                let client = AdminClient::open(&self.data)?;
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .context("the runtime does not start")?;
+                runtime.block_on(word.ask(&client, &mut out))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Asked {
+    async fn ask(self, hub: &AdminClient, out: &mut Output) -> anyhow::Result<()> {
+        match self {
+            Self::User(word) => word.run(hub, out).await,
+            Self::Key(word) => word.run(hub, out).await,
+            Self::Invite(word) => word.run(hub, out).await,
+            Self::Agent(word) => word.run(hub, out).await,
+            Self::Account(word) => word.run(hub, out).await,
+            Self::Exchange(word) => word.run(hub, out).await,
+        }
+    }
+}

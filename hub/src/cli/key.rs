@@ -1,0 +1,93 @@
+//! `weft-hub key`: the secrets by which users are known.
+
+use super::client::{AdminClient, escape};
+use super::output::{Output, or_dash};
+use super::span::Span;
+use weft_hub::admin::{AddedKey, KeyView, NewKey, UserView};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Key {
+    /// Add a key for a user, and print its secret: the only time that it is shown
+    #[command(after_help = "Example:\n  weft-hub key add --user alice --models 'gpt-*,claude-*' \
+                            --expires 30d --network 192.0.2.0/24 --label laptop")]
+    Add {
+        /// Name or id of the user
+        #[arg(long)]
+        user: String,
+        /// Patterns of the models it may ask for, separated by commas; every model where not given
+        #[arg(long, value_name = "PATTERN,…", value_delimiter = ',')]
+        models: Option<Vec<String>>,
+        /// How long it may be used, such as 12h or 30d; for ever where not given
+        #[arg(long, value_name = "SPAN")]
+        expires: Option<Span>,
+        /// Address or network it may be used from; may be given several times; any where not given
+        #[arg(long, value_name = "CIDR")]
+        network: Vec<String>,
+        /// What its user calls it
+        #[arg(long)]
+        label: Option<String>,
+    },
+    /// List the keys of a user, or of all
+    #[command(after_help = "Example:\n  weft-hub key list --user alice")]
+    List {
+        /// Name or id of the user
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Revoke a key: no request is admitted with it from now on
+    #[command(after_help = "Example:\n  weft-hub key revoke 01920c1e-7b8a-7000-8000-000000000000")]
+    Revoke {
+        /// Id of the key
+        key: String,
+    },
+}
+
+impl Key {
+    pub(super) async fn run(self, hub: &AdminClient, out: &mut Output) -> anyhow::Result<()> {
+        match self {
+            Self::Add { user, models, expires, network, label } => {
+                let new = NewKey {
+                    user,
+                    label,
+                    models,
+                    networks: network,
+                    expires_in_seconds: expires.map(|span| span.seconds),
+                };
+                let added: AddedKey = hub.post("/api/v1/keys", &new).await?;
+                let note = format!("key {} made; its secret is shown this once:", added.key.id);
+                out.secret(&added, &added.secret, &note)?;
+            }
+            Self::List { user } => {
+                let users = match user {
+                    Some(user) => vec![user],
+                    None => {
+                        let users: Vec<UserView> = hub.all("/api/v1/users").await?;
+                        users.into_iter().map(|user| user.id).collect()
+                    }
+                };
+                let mut keys: Vec<KeyView> = Vec::new();
+                for user in users {
+                    keys.extend(hub.all(&format!("/api/v1/keys?user={}", escape(&user))).await?);
+                }
+                let columns = ["ID", "USER", "LABEL", "HINT", "MODELS", "EXPIRES", "REVOKED"];
+                out.table(&keys, columns, |key| {
+                    [
+                        key.id.clone(),
+                        key.user.clone(),
+                        key.label.clone(),
+                        format!("…{}", key.hint),
+                        or_dash(key.models.as_ref().map(|models| models.join(","))),
+                        or_dash(key.expires_at.as_ref()),
+                        or_dash(key.revoked_at.as_ref()),
+                    ]
+                })?;
+            }
+            Self::Revoke { key } => {
+                let key: KeyView =
+                    hub.command(&format!("/api/v1/keys/{}/revoke", escape(&key))).await?;
+                out.value(&key, &format!("key {} is revoked", key.id))?;
+            }
+        }
+        Ok(())
+    }
+}

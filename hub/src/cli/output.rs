@@ -1,0 +1,93 @@
+//! What a command prints: JSON for scripts, or lines for people.
+
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Standard output, and the form that was asked for.
+#[derive(Debug)]
+pub(super) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(super) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints `value` as JSON, or else `text`.
+    pub(super) fn value(&mut self, value: &impl Serialize, text: &str) -> io::Result<()> {
+        if self.json {
+            let json = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+            return print(&json);
+        }
+        print(text)
+    }
+
+    /// Prints a secret alone on its line, so that a script can take it, and `note` beside it.
+    pub(super) fn secret(
+        &mut self,
+        value: &impl Serialize,
+        secret: &str,
+        note: &str,
+    ) -> io::Result<()> {
+        if !self.json {
+            eprintln!("{note}");
+        }
+        self.value(value, secret)
+    }
+
+    /// Prints `rows` as a JSON array, or else as a table of `columns`.
+    pub(super) fn table<T: Serialize, const N: usize>(
+        &mut self,
+        rows: &[T],
+        columns: [&str; N],
+        cells: impl Fn(&T) -> [String; N],
+    ) -> io::Result<()> {
+        if self.json || rows.is_empty() {
+            return self.value(&rows, "none");
+        }
+        let mut lines = vec![columns.map(str::to_owned)];
+        lines.extend(rows.iter().map(|row| cells(row).map(|cell| shown(&cell))));
+        let width = |column: usize| {
+            lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+        };
+        let widths: [usize; N] = std::array::from_fn(width);
+        let text = lines.iter().map(|line| {
+            let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        });
+        print(&text.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// A cell as a terminal may be given it: agents name their accounts, and a name could hold sequences
+/// that move the cursor.
+fn shown(cell: &str) -> String {
+    cell.chars()
+        .map(|character| if character.is_control() { '\u{fffd}' } else { character })
+        .collect()
+}
+
+/// A cell for what may be missing.
+pub(super) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_cannot_move_the_cursor() {
+        assert_eq!(shown("main\u{1b}[2J\r\n"), "main\u{fffd}[2J\u{fffd}\u{fffd}");
+        assert_eq!(shown("Zoë's"), "Zoë's");
+    }
+}

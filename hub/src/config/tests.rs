@@ -1,0 +1,122 @@
+//! Precedence, names of wrong keys, and the file that `init` writes.
+
+use super::*;
+use std::time::Duration;
+use weft_certs::HubAddress;
+
+fn load(file: &str, environment: &[(&str, &str)]) -> Result<HubConfig, ConfigError> {
+    load_with(file, environment, &Overrides::default())
+}
+
+fn load_with(
+    file: &str,
+    environment: &[(&str, &str)],
+    overrides: &Overrides,
+) -> Result<HubConfig, ConfigError> {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join(CONFIG_FILE), file).unwrap();
+    let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    HubConfig::load_from(data.path(), environment, overrides)
+}
+
+#[test]
+fn an_empty_file_is_a_working_hub_with_the_designs_doors() {
+    let settings = load("", &[]).unwrap();
+    assert_eq!(settings.users.addresses, ["0.0.0.0:8443".parse().unwrap()]);
+    assert_eq!(settings.agents.addresses, ["0.0.0.0:7443".parse().unwrap()]);
+    assert_eq!(settings.admin.address, "127.0.0.1:9443".parse().unwrap());
+    assert_eq!(settings.limits.drain, Duration::from_secs(30));
+    assert_eq!(settings.log.format, LogFormat::Text);
+}
+
+#[test]
+fn environment_beats_file_and_a_flag_beats_both() {
+    let file = "[limits]\ndrain_seconds = 1\nbody_bytes_max = 10\n[log]\nlevel = \"warn\"";
+    let environment = [
+        ("WEFT_LIMITS__DRAIN_SECONDS", "2"),
+        ("WEFT_USERS__ADDRESSES", "127.0.0.1:1,[::1]:2"),
+        ("WEFT_AGENTS__PUBLIC", "hub.example:7443,[2001:db8::1]:1"),
+        ("WEFT_LOG__LEVEL", "debug"),
+        ("WEFT_LOG__FORMAT", "json"),
+        ("WEFT_DATA", "/elsewhere"),
+    ];
+    let flags = Overrides { log_level: Some("trace".to_owned()), ..Overrides::default() };
+    let settings = load_with(file, &environment, &flags).unwrap();
+    assert_eq!(settings.limits.drain, Duration::from_secs(2));
+    assert_eq!(settings.limits.body_bytes_max, 10);
+    assert_eq!(settings.users.addresses.len(), 2);
+    assert_eq!(settings.agents.public[1].to_string(), "[2001:db8::1]:1");
+    assert_eq!(settings.log.level, "trace");
+    assert_eq!(settings.log.format, LogFormat::Json);
+}
+
+#[test]
+fn every_error_names_its_key() {
+    for (file, environment, named) in [
+        ("[limits]\ndrain_secs = 1", None, "limits.drain_secs"),
+        ("[limit]\n", None, "limit"),
+        ("[limits]\ndrain_seconds = \"soon\"", None, "limits.drain_seconds"),
+        ("[limits]\nexchanges_max = 0", None, "limits.exchanges_max"),
+        ("[limits]\nbody_bytes_max = -1", None, "limits.body_bytes_max"),
+        ("[users]\naddresses = [\"nowhere\"]", None, "users.addresses"),
+        ("[agents]\naddresses = []", None, "agents.addresses"),
+        ("[agents]\npublic = [\"hub.example\"]", None, "agents.public"),
+        ("[users]\ncertificate = { chain = \"a\" }", None, "users.certificate"),
+        ("[log]\nformat = \"xml\"", None, "log.format"),
+        ("", Some(("WEFT_LIMITS__DRIAN_SECONDS", "5")), "limits.drian_seconds"),
+        ("", Some(("WEFT_ADMIN__ALLOW_REMOTE", "maybe")), "admin.allow_remote"),
+    ] {
+        let environment: Vec<_> = environment.into_iter().collect();
+        let error = load(file, &environment).unwrap_err().to_string();
+        assert!(error.contains(named), "{file:?} {environment:?}: {error}");
+    }
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line_and_a_missing_directory_with_its_cure() {
+    let error = load("[users]\naddresses = [", &[]).unwrap_err().to_string();
+    assert!(error.contains("line 2"), "{error}");
+    let error = HubConfig::load(Path::new("/nonexistent/weft"), &Overrides::default());
+    assert!(error.unwrap_err().to_string().contains("weft-hub init --data /nonexistent/weft"));
+}
+
+#[test]
+fn an_admin_door_for_other_machines_must_be_allowed_in_so_many_words() {
+    let open = "[admin]\naddress = \"0.0.0.0:9443\"\n";
+    assert!(load(open, &[]).unwrap_err().to_string().contains("admin.address"));
+    assert!(load(&format!("{open}allow_remote = true"), &[]).is_ok());
+    assert!(load("[admin]\naddress = \"[::1]:9443\"", &[]).is_ok());
+}
+
+#[test]
+fn the_file_that_init_writes_is_read_back_and_its_comments_are_the_defaults() {
+    let public: Vec<HubAddress> =
+        vec!["hub.example:7443".parse().unwrap(), "[2001:db8::1]:7443".parse().unwrap()];
+    let settings = load(&render_initial(&public), &[]).unwrap();
+    assert_eq!(settings.agents.public, public);
+
+    // Each commented setting, uncommented, must be what an empty file means.
+    let spelled: String = render_initial(&AgentsDoor::default().public)
+        .lines()
+        .filter(|line| !line.starts_with("# certificate"))
+        .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let (spelled, empty) = (load(&spelled, &[]).unwrap(), load("", &[]).unwrap());
+    let without_data = |mut settings: HubConfig| {
+        settings.data = PathBuf::new();
+        format!("{settings:?}")
+    };
+    assert_eq!(without_data(spelled), without_data(empty));
+}
+
+#[test]
+fn the_agents_door_of_a_host_is_at_its_default_port() {
+    for (host, address) in [
+        ("hub.example", "hub.example:7443"),
+        ("192.0.2.1", "192.0.2.1:7443"),
+        ("2001:db8::1", "[2001:db8::1]:7443"),
+    ] {
+        assert_eq!(agents_door_of(&host.parse().unwrap()).unwrap().to_string(), address);
+    }
+}

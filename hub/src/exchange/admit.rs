@@ -1,0 +1,134 @@
+//! Admit: who asks, may they, and is there room. The first stage; it reads no byte of a body.
+
+use super::refusal::Refusal;
+use super::settle::Record;
+use super::{Inbound, MEMORY_UNIT_BYTES, Spine};
+use crate::auth::{Auth, AuthRefused, Caller};
+use http::header::CONTENT_LENGTH;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use weft_proto::codes::EndReason;
+use weft_proto::ids::ExchangeId;
+use weft_proto::limits::{REPLAY_BYTES_MAX, STREAM_WINDOW_BYTES};
+use weft_store::Outcome;
+use weft_transport::drain::InFlightGuard;
+
+/// What a user is told to wait when the hub is full.
+const FULL_WAIT: Duration = Duration::from_secs(1);
+
+/// What an exchange holds of the node while it runs.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for what its drop gives back")]
+pub(super) struct Room {
+    memory: OwnedSemaphorePermit,
+    running: InFlightGuard,
+}
+
+/// A request whose user is known and for which there is room.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Admitted {
+    pub(super) record: Record,
+    pub(super) caller: Caller,
+    pub(super) inbound: Inbound,
+    pub(super) room: Room,
+}
+
+impl Admitted {
+    pub(super) const fn id(&self) -> ExchangeId {
+        self.record.id()
+    }
+}
+
+impl Spine {
+    /// Admits a request, or says why not. From here on it will have an outcome.
+    pub(super) async fn admit(&self, inbound: Inbound) -> Result<Admitted, Refusal> {
+        let needs = &self.0.needs;
+        let limits = &needs.limits;
+        let now = needs.clock.now();
+        let presented = Auth::presented(&inbound.headers)?;
+        let caller = needs.auth.admit(presented, inbound.peer, now).await?;
+
+        if needs.closing.is_cancelled() {
+            return Err(Refusal::unavailable("draining", "the hub is going down", FULL_WAIT));
+        }
+        let length = declared_length(&inbound)?;
+        if length.is_some_and(|length| length > limits.body_bytes_max) {
+            return Err(Refusal::too_large(limits.body_bytes_max));
+        }
+        if self.0.running.count() >= limits.exchanges_max {
+            return Err(full());
+        }
+        let memory =
+            Arc::clone(&self.0.memory).try_acquire_many_owned(units(length)).map_err(|_| full())?;
+        let place = needs.settler.reserve().ok_or_else(full)?;
+
+        let exchange = ExchangeId::generate(&*needs.clock, &*needs.entropy);
+        let outcome = Outcome {
+            exchange,
+            user: caller.user(),
+            key: caller.key(),
+            agent: None,
+            account: None,
+            provider: None,
+            route: String::new(),
+            model: None,
+            attempts: 0,
+            status: None,
+            end: EndReason::Internal,
+            abort: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            admitted_at: now,
+            dispatched_after_us: None,
+            head_after_us: None,
+            first_byte_after_us: None,
+            ended_after_us: 0,
+        };
+        let record = Record::new(outcome, place, needs.metrics.clone(), needs.cut_off.clone());
+        let room = Room { memory, running: self.0.running.enter() };
+        Ok(Admitted { record, caller, inbound, room })
+    }
+}
+
+fn full() -> Refusal {
+    Refusal::unavailable("hub_full", "the hub is full; try again", FULL_WAIT)
+}
+
+/// The body's declared length. The HTTP layer has refused conflicting ones already.
+fn declared_length(inbound: &Inbound) -> Result<Option<u64>, Refusal> {
+    let Some(value) = inbound.headers.get(CONTENT_LENGTH) else {
+        return Ok(None);
+    };
+    let length = value.to_str().ok().and_then(|text| text.parse().ok());
+    let bad = || Refusal::malformed("content_length", "the content-length is no number");
+    length.ok_or_else(bad).map(Some)
+}
+
+/// What an exchange may hold at most, in units of the memory budget: the window of its answer, and
+/// of its body what is kept for another attempt and what is on its way to the agent.
+fn units(length: Option<u64>) -> u32 {
+    let window = u64::from(STREAM_WINDOW_BYTES);
+    let upload_max = REPLAY_BYTES_MAX as u64 + window;
+    let bytes = window + length.unwrap_or(upload_max).min(upload_max);
+    u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
+impl From<AuthRefused> for Refusal {
+    fn from(refused: AuthRefused) -> Self {
+        let (cause, message) = (refused.cause(), refused.to_string());
+        match refused {
+            AuthRefused::NotPresented(_)
+            | AuthRefused::Malformed(_)
+            | AuthRefused::Unknown
+            | AuthRefused::Revoked
+            | AuthRefused::Expired => Self::unauthorised(cause, message),
+            AuthRefused::UserDisabled | AuthRefused::Network => Self::forbidden(cause, message),
+            AuthRefused::TooManyFailures { retry_after } => {
+                Self::limited(cause, message, retry_after)
+            }
+            AuthRefused::Unavailable => Self::unavailable(cause, message, FULL_WAIT),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Dispatch: the request goes to one account after another until one answers, or none may be tried.
+//!
+//! Another account is tried only where the agent itself vouches that nothing reached a provider and
+//! the whole body is still at hand: [`weft_proto::exchange::HubExchange`] decides, not this file.
+
+use super::admit::Room;
+use super::plan::Planned;
+use super::refusal::Refusal;
+use super::settle::Record;
+use super::upload::{Forwarded, Stopped, Upload};
+use super::{Ask, Spine};
+use crate::tunnel::{Offer, Slip};
+use http::{HeaderMap, Method};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weft_proto::codes::{AbortCode, EndReason};
+use weft_proto::exchange::{Break, Next};
+use weft_proto::ids::ExchangeId;
+use weft_proto::provider::Dialect;
+use weft_proto::time::Clock;
+use weft_proto::wire::head::{AnswerHead, RequestHead, Ticket};
+use weft_transport::exchange::{AnswerReader, OpenError};
+use weft_transport::stream::StreamError;
+
+/// What a user is told to wait when every account refused.
+const REFUSED_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the agent's own deadline for the answer's head runs ahead of the hub's, so that the end
+/// nearer to the provider is the one that says what happened.
+const DEADLINE_LEAD: Duration = Duration::from_secs(2);
+
+/// A body on its way: comes back with the upload when it is done.
+pub(super) type Forwarding = Pin<Box<dyn Future<Output = (Upload, Forwarded)> + Send>>;
+
+/// An exchange whose answer has begun.
+#[must_use]
+pub(super) struct Answering {
+    pub(super) record: Record,
+    pub(super) room: Room,
+    pub(super) dialect: Dialect,
+    pub(super) method: Method,
+    pub(super) head: AnswerHead,
+    pub(super) answer: AnswerReader,
+    pub(super) slip: Slip,
+    /// The rest of the upload, where the answer came before its end.
+    pub(super) forwarding: Option<Forwarding>,
+}
+
+/// How one attempt went.
+enum Attempt {
+    Answered { head: AnswerHead, answer: AnswerReader, slip: Slip, forwarding: Option<Forwarding> },
+    Broke { why: Break, upload: Option<Upload>, refusal: Option<Refusal> },
+}
+
+impl Planned {
+    /// Sends the request to its accounts, one after another, until one answers.
+    pub(super) async fn dispatch(self, spine: &Spine) -> Result<Answering, Refusal> {
+        let Self { mut record, room, method, ask, dialect, headers, mut upload, offers } = self;
+        let limits = &spine.0.needs.limits;
+        let request = Request {
+            ask: &ask,
+            method: &method,
+            headers: &headers,
+            head_within: limits.answer_head,
+            clock: &*spine.0.needs.clock,
+        };
+        for offer in offers {
+            let Some(slip) = offer.claim() else { continue };
+            let (agent, account) = (slip.offer().link().agent(), slip.offer().account().id);
+            let Some(attempt) = record.dispatch(agent, account) else {
+                break;
+            };
+            match request.attempt(record.id(), attempt, slip, upload).await {
+                Attempt::Answered { head, answer, slip, forwarding } => {
+                    if head.account_fault {
+                        return Err(account_fault(record, &offer));
+                    }
+                    record.answer(head.status);
+                    return Ok(Answering {
+                        record,
+                        room,
+                        dialect,
+                        method,
+                        head,
+                        answer,
+                        slip,
+                        forwarding,
+                    });
+                }
+                Attempt::Broke { why, upload: back, refusal } => {
+                    if let Some(back) = &back {
+                        record.request_bytes(back.bytes());
+                    }
+                    let Some(back) = back.filter(Upload::replay_whole) else {
+                        record.replay_lost();
+                        return Err(end(record, why, refusal));
+                    };
+                    upload = back;
+                    match record.broke(why) {
+                        Next::Retry => {
+                            tracing::debug!(exchange = %record.id(), ?why, "trying another account");
+                            spine.0.needs.metrics.retried(name(why));
+                        }
+                        Next::Refuse(reason) | Next::Cut(reason) => {
+                            return Err(refuse(record, reason, refusal));
+                        }
+                        Next::Ended => return Err(refuse(record, EndReason::Internal, refusal)),
+                    }
+                }
+            }
+        }
+        let refusal = Refusal::unavailable(
+            "accounts_busy",
+            "all accounts that serve this model are busy",
+            REFUSED_WAIT,
+        );
+        Err(refuse(record, EndReason::Refused, Some(refusal)))
+    }
+}
+
+/// What all attempts share.
+struct Request<'a> {
+    ask: &'a Ask,
+    method: &'a Method,
+    headers: &'a HeaderMap,
+    head_within: Duration,
+    clock: &'a dyn Clock,
+}
+
+impl Request<'_> {
+    async fn attempt(
+        &self,
+        exchange: ExchangeId,
+        attempt: u8,
+        slip: Slip,
+        upload: Upload,
+    ) -> Attempt {
+        let account = slip.offer().account().id;
+        let head = RequestHead {
+            ticket: Ticket { exchange, attempt, account, issued_at: self.clock.now() },
+            provider: self.ask.provider,
+            method: self.method.clone(),
+            target: self.ask.target.as_str().to_owned(),
+            headers: self.headers.clone(),
+            head_within: self.head_within,
+        };
+        let (writer, mut answer) = match slip.open(&head).await {
+            Ok(opened) => opened,
+            Err(OpenError::Full | OpenError::Lost(_)) => {
+                return Attempt::Broke {
+                    why: Break::NotOpened,
+                    upload: Some(upload),
+                    refusal: None,
+                };
+            }
+            Err(OpenError::Head(malformed)) => {
+                let refusal = Refusal::malformed("head", malformed.to_string());
+                return Attempt::Broke {
+                    why: Break::Gate,
+                    upload: Some(upload),
+                    refusal: Some(refusal),
+                };
+            }
+        };
+        let recall = CancellationToken::new();
+        let mut forwarding: Option<Forwarding> =
+            Some(Box::pin(upload.forward(writer, recall.clone())));
+        let mut back = None;
+        let mut deadline = pin_deadline(self.head_within + DEADLINE_LEAD);
+        loop {
+            let why = tokio::select! {
+                biased;
+                head = answer.head() => match head {
+                    Ok(head) => {
+                        slip.heard();
+                        return Attempt::Answered { head, answer, slip, forwarding };
+                    }
+                    Err(error) => why(&error),
+                },
+                (upload, forwarded) = forward(&mut forwarding) => {
+                    forwarding = None;
+                    // Silence up to here was the user's: the agent's turn begins only now.
+                    deadline.as_mut().reset(Instant::now() + self.head_within + DEADLINE_LEAD);
+                    back = Some(upload);
+                    match forwarded {
+                        Forwarded::Whole | Forwarded::Unwanted => continue,
+                        Forwarded::Stopped(Stopped::Broken) => Break::BadUpload,
+                        Forwarded::Stopped(Stopped::Refused(refusal)) => {
+                            answer.stop(AbortCode::Gate);
+                            return Attempt::Broke {
+                                why: Break::Gate,
+                                upload: back,
+                                refusal: Some(refusal),
+                            };
+                        }
+                    }
+                },
+                () = &mut deadline, if forwarding.is_none() => {
+                    answer.stop(AbortCode::Deadline);
+                    Break::Deadline
+                },
+            };
+            recall.cancel();
+            let upload = match forwarding.take() {
+                Some(forwarding) => Some(forwarding.await.0),
+                None => back,
+            };
+            return Attempt::Broke { why, upload, refusal: None };
+        }
+    }
+}
+
+fn pin_deadline(after: Duration) -> Pin<Box<tokio::time::Sleep>> {
+    Box::pin(tokio::time::sleep(after))
+}
+
+/// Drives the upload, where there is still one to drive.
+pub(super) async fn forward(forwarding: &mut Option<Forwarding>) -> (Upload, Forwarded) {
+    match forwarding {
+        Some(forwarding) => forwarding.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a stream's error means for the exchange.
+pub(super) const fn why(error: &StreamError) -> Break {
+    match error {
+        StreamError::Aborted(code) => Break::Agent(*code),
+        StreamError::TunnelLost(_) => Break::TunnelLost,
+        StreamError::Malformed(_) => Break::Malformed,
+        StreamError::TimedOut => Break::Deadline,
+    }
+}
+
+const fn name(why: Break) -> &'static str {
+    match why {
+        Break::Agent(code) => code.name(),
+        Break::NotOpened => "not_opened",
+        Break::TunnelLost
+        | Break::UserGone
+        | Break::SlowReader
+        | Break::Gate
+        | Break::BadUpload
+        | Break::Deadline
+        | Break::Malformed
+        | Break::Shutdown => "none",
+    }
+}
+
+/// The provider spoke about the key's owner: that is not the user's to read, and not their fault.
+/// How long the account pauses, its own agent says.
+fn account_fault(record: Record, offer: &Arc<Offer>) -> Refusal {
+    tracing::warn!(account = %offer.account().id, "the provider refuses the account");
+    let refusal = Refusal::unavailable(
+        "account_fault",
+        "the account that served this request is not available; try again",
+        REFUSED_WAIT,
+    );
+    record.refused(EndReason::AccountFault, refusal.status());
+    refusal
+}
+
+fn end(mut record: Record, why: Break, refusal: Option<Refusal>) -> Refusal {
+    let reason = match record.broke(why) {
+        Next::Refuse(reason) | Next::Cut(reason) => reason,
+        Next::Retry | Next::Ended => EndReason::Internal,
+    };
+    refuse(record, reason, refusal)
+}
+
+fn refuse(record: Record, reason: EndReason, refusal: Option<Refusal>) -> Refusal {
+    let refusal = refusal.unwrap_or_else(|| refusal_for(reason));
+    record.refused(reason, refusal.status());
+    refusal
+}
+
+/// What a user hears of an exchange that ended for `reason` before its answer began, and in an
+/// error event after.
+pub(super) fn refusal_for(reason: EndReason) -> Refusal {
+    match reason {
+        EndReason::Refused => Refusal::unavailable(
+            "accounts_busy",
+            "no account could take the request; try again",
+            REFUSED_WAIT,
+        ),
+        EndReason::UpstreamUnreachable => {
+            Refusal::upstream("upstream_unreachable", "the provider could not be reached")
+        }
+        EndReason::UpstreamTruncated => {
+            Refusal::upstream("upstream_truncated", "the provider's answer broke off")
+        }
+        EndReason::TunnelLost => {
+            Refusal::upstream("tunnel_lost", "the agent that served this request was lost")
+        }
+        EndReason::Deadline => Refusal::deadline(),
+        EndReason::AgentFault => {
+            Refusal::upstream("agent_fault", "the agent that served this request failed")
+        }
+        EndReason::AccountFault
+        | EndReason::Complete
+        | EndReason::UserAbort
+        | EndReason::SlowReader
+        | EndReason::Shutdown
+        | EndReason::Internal => {
+            Refusal::unavailable("interrupted", "the request was interrupted", REFUSED_WAIT)
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Plan: what is asked, and which accounts may serve it, in order.
+
+use super::admit::{Admitted, Room};
+use super::refusal::Refusal;
+use super::settle::Record;
+use super::upload::{Stopped, Upload};
+use super::{Ask, Inbound, Spine};
+use crate::auth::Caller;
+use crate::routing::{self, Candidate, NoRoute, Wish};
+use crate::tunnel::Offer;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, Method};
+use std::sync::Arc;
+use std::time::Duration;
+use weft_proto::codes::EndReason;
+use weft_proto::limits::ATTEMPTS_MAX;
+use weft_proto::model::ModelName;
+use weft_proto::provider::{Dialect, Provider};
+use weft_proto::scan::BodyScan;
+use weft_proto::tables::headers;
+use weft_proto::tables::routes::ModelSource;
+use weft_store::ModelAllowList;
+
+/// Names the model where the body names it too late, or not at all.
+const MODEL_HEADER: HeaderName = HeaderName::from_static("weft-model");
+
+/// What a user is told to wait when no agent can serve the request now.
+const NO_AGENT_WAIT: Duration = Duration::from_secs(2);
+
+/// A request that at least one account may serve.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Planned {
+    pub(super) record: Record,
+    pub(super) room: Room,
+    pub(super) method: Method,
+    pub(super) ask: Ask,
+    pub(super) dialect: Dialect,
+    /// Towards the provider: filtered.
+    pub(super) headers: HeaderMap,
+    pub(super) upload: Upload,
+    /// Accounts in the order in which they are to be tried; never empty.
+    pub(super) offers: Vec<Arc<Offer>>,
+}
+
+impl Admitted {
+    /// Reads as much of the body as names the model, and chooses accounts.
+    pub(super) async fn plan(self, spine: &Spine) -> Result<Planned, Refusal> {
+        let Self { mut record, caller, inbound, room } = self;
+        let limits = &spine.0.needs.limits;
+        let planned = plan(inbound, limits.body_idle, limits.body_bytes_max, &mut record).await;
+        let (ask, asked, named, dialect, method, headers, upload) = match planned {
+            Ok(planned) => planned,
+            Err(Stopped::Broken) => {
+                // Nobody is left to read it; the record says that the user went away.
+                return Err(Refusal::malformed("body_broken", "the request's body broke off"));
+            }
+            Err(Stopped::Refused(refusal)) => {
+                record.refused(EndReason::Refused, refusal.status());
+                return Err(refusal);
+            }
+        };
+        let chosen = choose(spine, &caller, &ask, asked.as_deref());
+        let (offers, model) = match chosen {
+            Ok(chosen) => chosen,
+            Err(none) => {
+                record.asks(ask.provider, ask.route.route.name, named);
+                let refusal = Refusal::from(none);
+                record.refused(EndReason::Refused, refusal.status());
+                return Err(refusal);
+            }
+        };
+        let model = model.and_then(|model| ModelName::parse(&model).ok());
+        record.asks(ask.provider, ask.route.route.name, model);
+        Ok(Planned { record, room, method, ask, dialect, headers, upload, offers })
+    }
+}
+
+/// What planning learns from the request itself: the ask, the model it names (for routing, and as a
+/// valid name for the record), and the parts to go on with.
+type Learned = (Ask, Option<String>, Option<ModelName>, Dialect, Method, HeaderMap, Upload);
+
+async fn plan(
+    inbound: Inbound,
+    idle_max: Duration,
+    bytes_max: u64,
+    record: &mut Record,
+) -> Result<Learned, Stopped> {
+    let Inbound { method, mut asks, dialect, headers: all, body, .. } = inbound;
+    if asks.is_empty() {
+        return Err(Stopped::Refused(Refusal::not_found("unknown_path", "no such path")));
+    }
+    let first = asks.remove(0);
+    let source = first.route.route.model;
+    let scan = scan(&all, source).map_err(Stopped::Refused)?;
+    let mut upload = Upload::new(body, scan, idle_max, bytes_max);
+    let peeked = upload.peek().await;
+    record.request_bytes(upload.bytes());
+    peeked?;
+
+    let in_path = first.route.named_in_path().map(str::to_owned);
+    let by_header = all.get(MODEL_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let asked = in_path.or_else(|| upload.model().map(str::to_owned)).or(by_header);
+    let named =
+        match &asked {
+            None => None,
+            Some(text) => Some(ModelName::parse(text).map_err(|error| {
+                Stopped::Refused(Refusal::malformed("model", error.to_string()))
+            })?),
+        };
+    // Where the path leaves open whose API is meant, the model says it.
+    let deepseek = asked.as_ref().is_some_and(|model| model.starts_with("deepseek"));
+    let ask = asks
+        .into_iter()
+        .find(|ask| deepseek && ask.provider == Provider::DeepSeek)
+        .unwrap_or(first);
+    Ok((ask, asked, named, dialect, method, headers::request_headers(&all), upload))
+}
+
+/// The scan that fits the body. A coded body cannot be scanned as it is.
+fn scan(headers: &HeaderMap, source: ModelSource) -> Result<BodyScan, Refusal> {
+    let coded = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if coded {
+        return Err(Refusal::media_type("request bodies must not be compressed"));
+    }
+    let kind = headers.get(CONTENT_TYPE).map(|value| value.to_str());
+    let kind = kind
+        .transpose()
+        .map_err(|_| Refusal::malformed("content_type", "the content-type is no text"))?;
+    BodyScan::for_content_type(kind, source).map_err(|error| Refusal::media_type(error.to_string()))
+}
+
+/// The accounts to try, in order, and the model that counts.
+fn choose(
+    spine: &Spine,
+    caller: &Caller,
+    ask: &Ask,
+    model: Option<&str>,
+) -> Result<(Vec<Arc<Offer>>, Option<String>), NoRoute> {
+    let needs = &spine.0.needs;
+    let offers = needs.tunnels.offers(ask.provider);
+    let candidates: Vec<_> = offers
+        .iter()
+        .enumerate()
+        .map(|(index, offer)| Candidate {
+            account: offer.account(),
+            owner: offer.link().owner(),
+            open: offer.is_open(),
+            in_flight: offer.in_flight(),
+            value: index,
+        })
+        .collect();
+    let wish = Wish {
+        provider: ask.provider,
+        model,
+        member_of: caller.member_of(),
+        allowed: match caller.models() {
+            ModelAllowList::Any => None,
+            ModelAllowList::Only(patterns) => Some(patterns),
+        },
+    };
+    let choices = routing::choose(&wish, &candidates, &*needs.entropy)?;
+    let model = choices.first().and_then(|choice| choice.model.clone());
+    // One attempt more than allowed is of no use; a different model is a different request.
+    let offers = choices
+        .into_iter()
+        .filter(|choice| choice.model == model)
+        .take(usize::from(ATTEMPTS_MAX))
+        .filter_map(|choice| offers.get(choice.value).map(Arc::clone))
+        .collect();
+    Ok((offers, model))
+}
+
+impl From<NoRoute> for Refusal {
+    fn from(none: NoRoute) -> Self {
+        let message = none.to_string();
+        match none {
+            NoRoute::NoAgent => Self::unavailable("no_agent", message, NO_AGENT_WAIT),
+            NoRoute::NoSuchModel => Self::not_found("model_not_found", message),
+            NoRoute::ModelNotAllowed => Self::forbidden("model_not_allowed", message),
+            NoRoute::ModelUnknown => Self::malformed(
+                "model_unknown",
+                format!("{message}; name it in the header {MODEL_HEADER}"),
+            ),
+            NoRoute::Busy => Self::unavailable("accounts_busy", message, NO_AGENT_WAIT),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Settle: every admitted exchange leaves exactly one outcome.
+//!
+//! Admission reserves the outcome's place in the settler's queue, so that an end can always be
+//! recorded, without waiting, from wherever it happens; a queue with no place left refuses new
+//! exchanges instead. One writer appends in batches, and goes on trying while the store is away.
+
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weft_proto::codes::{AbortCode, EndReason};
+use weft_proto::exchange::{Break, HubExchange, Next};
+use weft_proto::ids::{AccountId, AgentId};
+use weft_proto::model::ModelName;
+use weft_proto::provider::Provider;
+use weft_store::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes};
+
+/// Outcomes that may wait for the store, reserved places counted.
+const QUEUE_MAX: usize = 65_536;
+
+/// First wait after a failed append; doubles up to [`RETRY_MAX`].
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+
+/// Longest wait between two appends while the store is away.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Gives out places in the queue of outcomes.
+#[derive(Debug, Clone)]
+pub struct Settler {
+    queue: mpsc::Sender<Outcome>,
+}
+
+/// Writes the queue to the store.
+#[derive(Debug)]
+pub struct OutcomeWriter {
+    queue: mpsc::Receiver<Outcome>,
+    outcomes: Arc<dyn Outcomes>,
+}
+
+/// A place in the queue.
+#[derive(Debug)]
+pub(super) struct Place(mpsc::OwnedPermit<Outcome>);
+
+impl Settler {
+    /// A queue, and the writer that empties it into `outcomes`.
+    #[must_use]
+    pub fn new(outcomes: Arc<dyn Outcomes>) -> (Self, OutcomeWriter) {
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        (Self { queue: sender }, OutcomeWriter { queue: receiver, outcomes })
+    }
+
+    /// Reserves a place; `None` where the queue is full.
+    pub(super) fn reserve(&self) -> Option<Place> {
+        self.queue.clone().try_reserve_owned().ok().map(Place)
+    }
+}
+
+impl OutcomeWriter {
+    /// Writes until `stopping` and nothing is queued any more.
+    pub async fn run(mut self, stopping: CancellationToken) {
+        let mut batch = Vec::with_capacity(OUTCOMES_PER_APPEND_MAX);
+        loop {
+            let stopped = tokio::select! {
+                biased;
+                _ = self.queue.recv_many(&mut batch, OUTCOMES_PER_APPEND_MAX) => false,
+                () = stopping.cancelled() => true,
+            };
+            if batch.is_empty() {
+                if stopped || self.queue.is_closed() {
+                    return;
+                }
+                continue;
+            }
+            self.append(&batch).await;
+            batch.clear();
+        }
+    }
+
+    /// Appends one batch, however long the store is away: rows are idempotent by exchange.
+    async fn append(&self, batch: &[Outcome]) {
+        let mut wait = RETRY_FIRST;
+        while let Err(error) = self.outcomes.append(batch).await {
+            tracing::error!(%error, waiting = batch.len(), "outcomes cannot be written; trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+}
+
+/// What is known of an exchange so far, and the certainty that it will be recorded.
+///
+/// Dropped before it was ended, it records what the drop means: a panic of the hub's own, a stop
+/// by force, or a user who went away.
+#[derive(Debug)]
+pub struct Record {
+    outcome: Outcome,
+    machine: HubExchange,
+    began: Instant,
+    metrics: Metrics,
+    cut_off: CancellationToken,
+    place: Option<Place>,
+}
+
+impl Record {
+    pub(super) fn new(
+        outcome: Outcome,
+        place: Place,
+        metrics: Metrics,
+        cut_off: CancellationToken,
+    ) -> Self {
+        metrics.exchange_started();
+        Self {
+            outcome,
+            machine: HubExchange::default(),
+            began: Instant::now(),
+            metrics,
+            cut_off,
+            place: Some(place),
+        }
+    }
+
+    /// The moment at which the exchange has run for `limit`.
+    pub(super) fn runs_until(&self, limit: Duration) -> Instant {
+        self.began + limit
+    }
+
+    pub(super) const fn id(&self) -> weft_proto::ids::ExchangeId {
+        self.outcome.exchange
+    }
+
+    /// Says whose API is asked, through which route, for which model.
+    pub(super) fn asks(&mut self, provider: Provider, route: &str, model: Option<ModelName>) {
+        self.outcome.provider = Some(provider);
+        route.clone_into(&mut self.outcome.route);
+        self.outcome.model = model;
+    }
+
+    /// Starts an attempt on `account`; its number, or `None` where no more are allowed.
+    pub(super) fn dispatch(&mut self, agent: AgentId, account: AccountId) -> Option<u8> {
+        let attempt = self.machine.dispatch()?;
+        self.outcome.agent = Some(agent);
+        self.outcome.account = Some(account);
+        self.outcome.attempts = u32::from(attempt);
+        self.outcome.dispatched_after_us = Some(self.elapsed());
+        Some(attempt)
+    }
+
+    /// Bytes were forwarded that are not kept for another attempt.
+    pub(super) const fn replay_lost(&mut self) {
+        self.machine.replay_lost();
+    }
+
+    /// The request body's bytes taken from the user so far.
+    pub(super) const fn request_bytes(&mut self, total: u64) {
+        self.outcome.request_bytes = total;
+    }
+
+    /// The answer's head arrived, and this status goes to the user.
+    pub(super) fn answer(&mut self, status: http::StatusCode) {
+        if self.machine.answer() {
+            self.outcome.status = Some(status.as_u16());
+            self.outcome.head_after_us = Some(self.elapsed());
+        }
+    }
+
+    /// Bytes of the answer's body were given to the user.
+    pub(super) fn answered(&mut self, bytes: usize) {
+        if self.outcome.first_byte_after_us.is_none() {
+            self.outcome.first_byte_after_us = Some(self.elapsed());
+        }
+        self.outcome.response_bytes += bytes as u64;
+    }
+
+    /// Something broke: says what it leads to. Where that is an end, it is recorded with the next
+    /// status or at once by the drop.
+    pub(super) fn broke(&mut self, why: Break) -> Next {
+        if let Break::Agent(code) = why {
+            self.outcome.abort = Some(code);
+        }
+        self.machine.broke(why)
+    }
+
+    /// The stream was cut by the hub with `code`.
+    pub(super) const fn cut_with(&mut self, code: AbortCode) {
+        self.outcome.abort = Some(code);
+    }
+
+    /// Ends the exchange with an answer of the hub's own.
+    pub(super) fn refused(mut self, reason: EndReason, status: http::StatusCode) {
+        self.machine.refused(reason);
+        self.outcome.status = Some(status.as_u16());
+    }
+
+    /// The answer reached its proper end: recorded at once.
+    pub(super) fn complete(&mut self) {
+        if self.machine.complete() {
+            self.record();
+        }
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// What it means that nobody said how the exchange ended.
+    fn dropped(&self) -> EndReason {
+        if std::thread::panicking() {
+            EndReason::Internal
+        } else if self.cut_off.is_cancelled() {
+            EndReason::Shutdown
+        } else {
+            EndReason::UserAbort
+        }
+    }
+
+    fn record(&mut self) {
+        let Some(Place(place)) = self.place.take() else {
+            return;
+        };
+        self.outcome.ended_after_us = self.elapsed();
+        self.outcome.end = self.machine.ended().unwrap_or_else(|| self.dropped());
+        self.metrics.exchange_ended(&self.outcome);
+        tracing::info!(
+            exchange = %self.outcome.exchange,
+            end = self.outcome.end.name(),
+            status = self.outcome.status,
+            route = self.outcome.route,
+            attempts = self.outcome.attempts,
+            ms = self.outcome.ended_after_us / 1_000,
+            "exchange ended"
+        );
+        drop(place.send(self.outcome.clone()));
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.record();
+    }
+}

@@ -1,0 +1,211 @@
+//! Accepts users' connections: TLS, then h1 or h2, each within its limits.
+
+use super::Gateway;
+use super::connection::{Peers, StallGuard, WorkExecutor};
+use crate::config::Limits;
+use crate::lifecycle::{Stage, Tasks};
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use weft_proto::limits::HEADER_LINES_MAX;
+
+/// How long the door rests when the system gives it no connection (no descriptors left, say).
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// How often an h2 connection that carries nothing is asked whether it lives.
+const H2_KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Largest read of one HTTP/1 connection, in bytes: also the longest head it can hold.
+const H1_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Flow control that one user's h2 connection may use for uploads, in bytes.
+const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Flow control that one h2 stream may use for its upload, in bytes.
+const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// What may wait to be written on one h2 stream, in bytes.
+const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// A users' door that is bound and does nothing yet.
+#[derive(Debug)]
+pub struct UsersDoor {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl UsersDoor {
+    /// Binds the door.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where the door is: the port that the system chose, where 0 was asked for.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts until the hub is asked to stop. Connections that stand then finish the requests they
+    /// have, as tasks of [`Stage::Work`].
+    pub async fn serve(
+        self,
+        gateway: Gateway,
+        tls: Arc<rustls::ServerConfig>,
+        limits: Arc<Limits>,
+        tasks: Tasks,
+    ) {
+        let stopping = tasks.stopping(Stage::Work);
+        let room = Arc::new(Semaphore::new(limits.connections_max));
+        let peers = Peers::new(limits.connections_per_address_max);
+        let server = Arc::new(Server {
+            gateway,
+            tls: TlsAcceptor::from(tls),
+            limits,
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
+        });
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stopping.cancelled() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "no connection accepted on the users' door");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                    continue;
+                }
+            };
+            // A full door closes what knocks: whoever waits in a queue of unread connections
+            // learns nothing.
+            let (Ok(permit), Some(place)) =
+                (Arc::clone(&room).try_acquire_owned(), peers.enter(peer.ip()))
+            else {
+                server.gateway.0.metrics.refused("connections_full");
+                continue;
+            };
+            let server = Arc::clone(&server);
+            tasks.spawn(Stage::Work, "user connection", async move {
+                server.serve(stream, peer).await;
+                drop((permit, place));
+            });
+        }
+    }
+}
+
+struct Server {
+    gateway: Gateway,
+    tls: TlsAcceptor,
+    limits: Arc<Limits>,
+    tasks: Tasks,
+    stopping: CancellationToken,
+}
+
+impl Server {
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "TCP_NODELAY refused");
+        }
+        let stream = StallGuard::new(stream, self.limits.stall);
+        let accepted = tokio::time::timeout(self.limits.handshake, self.tls.accept(stream)).await;
+        let stream = match accepted {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "TLS handshake failed on the users' door");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "TLS handshake too slow on the users' door");
+                return;
+            }
+        };
+        let metrics = &self.gateway.0.metrics;
+        metrics.connection_opened();
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let io = TokioIo::new(stream);
+        let ended = if h2 { self.h2(io, peer).await } else { self.h1(io, peer).await };
+        metrics.connection_closed();
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "user connection ended improperly");
+        }
+    }
+
+    async fn h1<I>(&self, io: I, peer: SocketAddr) -> Result<(), hyper::Error>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    {
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head)
+            .max_buf_size(H1_BUFFER_BYTES)
+            .max_headers(HEADER_LINES_MAX)
+            .serve_connection(io, service_fn(|request| self.answer(request, peer)));
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+
+    async fn h2<I>(&self, io: I, peer: SocketAddr) -> Result<(), hyper::Error>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let gateway = self.gateway.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let gateway = gateway.clone();
+            async move {
+                let answer = gateway.answer(request.map(Body::new), peer.ip()).await;
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let head_bytes_max = u32::try_from(self.limits.head_bytes_max).unwrap_or(u32::MAX);
+        let connection =
+            hyper::server::conn::http2::Builder::new(WorkExecutor::new(self.tasks.clone()))
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(self.limits.h2_streams_max)
+                .max_pending_accept_reset_streams(self.limits.h2_resets_max)
+                .max_header_list_size(head_bytes_max)
+                .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+                .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
+                .max_send_buf_size(H2_SEND_BUFFER_BYTES)
+                .keep_alive_interval(H2_KEEP_ALIVE)
+                .serve_connection(io, service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Body>, Infallible> {
+        Ok(self.gateway.answer(request.map(Body::new), peer.ip()).await)
+    }
+}

@@ -1,0 +1,119 @@
+//! The agents' door: tunnels that agents opened, and the accounts they offer on them.
+//!
+//! # Invariants
+//! - On `weft/1` no byte is sent to a peer without a certificate that the hub trusts.
+//! - At most one session is in force per agent and slot; a newer one never waits for an older.
+//! - Whoever revokes an agent finds its tunnel here, or the tunnel's own look at the store comes
+//!   later and finds the revocation: no order of the two lets a revoked agent in.
+//!
+//! It never reads what an exchange carries, and never chooses between accounts.
+
+mod directory;
+mod door;
+mod joining;
+mod link;
+mod session;
+
+pub use directory::{AccountInfo, Offer, Slip, TunnelInfo};
+pub use door::Doorkeeper;
+pub use joining::Enrol;
+pub use link::Link;
+
+use crate::lifecycle::Tasks;
+use crate::telemetry::Metrics;
+use directory::Directory;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use weft_proto::codes::CloseCode;
+use weft_proto::entropy::Entropy;
+use weft_proto::ids::{AgentId, NodeId};
+use weft_proto::provider::Provider;
+use weft_proto::time::Clock;
+use weft_proto::wire::control::{Drain, HubMessage};
+use weft_store::Agents;
+
+/// How long agents wait before they dial again after a drain, before their jitter.
+const RECONNECT_IN: Duration = Duration::from_secs(1);
+
+/// What the room needs of the rest of the hub.
+#[derive(Clone)]
+pub struct Needs {
+    /// This process's name.
+    pub node: NodeId,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where agents are known.
+    pub agents: Arc<dyn Agents>,
+    /// Who takes in agents that join.
+    pub enrol: Arc<dyn Enrol>,
+    /// Where tunnels are counted.
+    pub metrics: Metrics,
+    /// Who runs the tasks.
+    pub tasks: Tasks,
+    /// Tunnels open at once; a further agent is refused as busy.
+    pub tunnels_max: usize,
+}
+
+impl fmt::Debug for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Needs").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// All tunnels of this node. Cheap to clone; every clone means the same tunnels.
+#[derive(Debug, Clone)]
+pub struct Tunnels(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    needs: Needs,
+    directory: Directory,
+    draining: AtomicBool,
+}
+
+impl Tunnels {
+    /// No tunnels yet.
+    #[must_use]
+    pub fn new(needs: Needs) -> Self {
+        let directory = Directory::new(needs.metrics.clone());
+        Self(Arc::new(Inner { needs, directory, draining: AtomicBool::new(false) }))
+    }
+
+    /// The accounts of `provider` on live tunnels, in the order of their ids.
+    #[must_use]
+    pub fn offers(&self, provider: Provider) -> Vec<Arc<Offer>> {
+        self.0.directory.offers(provider)
+    }
+
+    /// What an operator sees of the tunnels.
+    #[must_use]
+    pub fn list(&self) -> Vec<TunnelInfo> {
+        self.0.directory.list()
+    }
+
+    /// Closes every tunnel of `agent` at once and says how many there were. The store must say
+    /// that it is revoked before this is called.
+    pub fn revoke(&self, agent: AgentId) -> usize {
+        let closed = self.0.directory.connections_of(agent);
+        for connection in &closed {
+            connection.close(
+                quinn::VarInt::from_u32(CloseCode::Revoked.number()),
+                CloseCode::Revoked.reason().as_bytes(),
+            );
+        }
+        closed.len()
+    }
+
+    /// Tells every agent that this node goes away within `deadline`, and lets no further one in.
+    /// Exchanges in flight go on.
+    pub fn drain(&self, deadline: Duration) {
+        self.0.draining.store(true, Ordering::Release);
+        for link in self.0.directory.links() {
+            link.tell(HubMessage::Drain(Drain { deadline, reconnect_in: RECONNECT_IN }));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! One live tunnel, as the exchanges on it see it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use weft_proto::ids::{AgentId, OwnerId, SessionId};
+use weft_proto::suspicion::Suspicion;
+use weft_proto::wire::control::HubMessage;
+use weft_transport::Connection;
+
+/// Control messages that may wait for a tunnel; more are dropped with a warning, for a peer that
+/// reads none is found out by its silence.
+const OUTBOX_MAX: usize = 16;
+
+/// One live tunnel.
+pub struct Link {
+    agent: AgentId,
+    owner: OwnerId,
+    session: SessionId,
+    pub(super) connection: Connection,
+    outbox: mpsc::Sender<HubMessage>,
+    began: Instant,
+    suspicion: Mutex<Suspicion>,
+    /// Wakes the watch when the first exchange of a quiet tunnel begins.
+    pub(super) armed: Notify,
+    leaving: AtomicBool,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("agent", &self.agent)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(super) fn new(
+        agent: AgentId,
+        owner: OwnerId,
+        session: SessionId,
+        connection: Connection,
+    ) -> (Self, mpsc::Receiver<HubMessage>) {
+        let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
+        let link = Self {
+            agent,
+            owner,
+            session,
+            connection,
+            outbox,
+            began: Instant::now(),
+            suspicion: Mutex::new(Suspicion::new(Duration::ZERO)),
+            armed: Notify::new(),
+            leaving: AtomicBool::new(false),
+        };
+        (link, messages)
+    }
+
+    /// The agent at its other end.
+    #[must_use]
+    pub const fn agent(&self) -> AgentId {
+        self.agent
+    }
+
+    /// Who runs that agent.
+    #[must_use]
+    pub const fn owner(&self) -> OwnerId {
+        self.owner
+    }
+
+    /// The session in force on it.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Whether new exchanges may be sent: the agent is neither silent nor going away.
+    #[must_use]
+    pub fn takes_exchanges(&self) -> bool {
+        !self.leaving.load(Ordering::Acquire)
+            && !self.suspicion().is_suspect()
+            && self.connection.close_reason().is_none()
+    }
+
+    /// The agent said that it goes away.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Time since the tunnel began, by a clock that never goes back.
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub(super) fn suspicion(&self) -> MutexGuard<'_, Suspicion> {
+        self.suspicion.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn dispatched(&self) {
+        self.suspicion().dispatched(self.age());
+        self.armed.notify_one();
+    }
+
+    pub(super) fn ended(&self) {
+        self.suspicion().ended();
+    }
+
+    pub(super) fn heard(&self) {
+        self.suspicion().heard(self.age());
+    }
+
+    /// Sends a control message when the tunnel takes it; never waits.
+    pub(super) fn tell(&self, message: HubMessage) {
+        if let Err(refused) = self.outbox.try_send(message) {
+            tracing::debug!(agent = %self.agent, %refused, "control message not sent");
+        }
+    }
+}
