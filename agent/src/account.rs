@@ -1,0 +1,313 @@
+//! One provider account as its owner declared it: everything but the secret.
+//!
+//! An [`Account`] can only be had through [`AccountDraft::check`], so that whoever holds one holds
+//! a provider and site that belong together, labels and lists within their limits, and an owner's
+//! statement of what the account may be used for.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use weft_proto::ids::AccountId;
+use weft_proto::limits::{MODELS_PER_ACCOUNT_MAX, TEXT_BYTES_MAX};
+use weft_proto::model::{ModelName, ModelPatterns};
+use weft_proto::provider::Provider;
+use weft_proto::tables::hosts::{HostRefused, Site};
+use weft_proto::wire::control::{self, Deployment, PermittedUse};
+
+/// Exchanges at a time on one account, where its owner says nothing else.
+pub const DEFAULT_CONCURRENCY: NonZeroU32 = NonZeroU32::new(64).unwrap();
+/// Most exchanges at a time that an owner may allow on one account.
+pub const CONCURRENCY_MAX: u32 = 10_000;
+/// Longest label in bytes.
+pub const LABEL_BYTES_MAX: usize = 64;
+
+/// Why a declaration is not an account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccountRefused {
+    /// The label is empty, too long, or holds control characters.
+    #[error("a label must have 1 to {LABEL_BYTES_MAX} bytes and no control characters")]
+    Label,
+    /// The site does not belong to the provider.
+    #[error(transparent)]
+    Site(#[from] HostRefused),
+    /// A deployment is malformed, or stands at a provider that has none.
+    #[error(
+        "deployments are for azure: at most {MODELS_PER_ACCOUNT_MAX}, each DEPLOYMENT=MODEL, \
+         the deployment of 1 to {TEXT_BYTES_MAX} visible characters"
+    )]
+    Deployments,
+    /// The concurrency is out of range.
+    #[error("concurrency must be from 1 to {CONCURRENCY_MAX}")]
+    Concurrency,
+    /// The text names no permitted use.
+    #[error("unknown use: want own, organisation, application or licensed:REFERENCE")]
+    Use,
+    /// The reference of a licence is missing, too long, or holds control characters.
+    #[error("licensed use needs a reference of at most {TEXT_BYTES_MAX} bytes: licensed:REFERENCE")]
+    Reference,
+}
+
+/// Reads a permitted use as an owner types it.
+///
+/// # Errors
+/// [`AccountRefused::Use`] for any other text, [`AccountRefused::Reference`] for a licence without
+/// a usable reference.
+pub fn parse_use(text: &str) -> Result<PermittedUse, AccountRefused> {
+    match text {
+        "own" => Ok(PermittedUse::Own),
+        "organisation" => Ok(PermittedUse::Organisation),
+        "application" => Ok(PermittedUse::Application),
+        other => match other.strip_prefix("licensed:") {
+            Some(reference) if is_text(reference, TEXT_BYTES_MAX) => {
+                Ok(PermittedUse::Licensed { reference: reference.to_owned() })
+            }
+            Some(_) => Err(AccountRefused::Reference),
+            None => Err(AccountRefused::Use),
+        },
+    }
+}
+
+/// The text that [`parse_use`] reads back.
+#[must_use]
+pub fn use_text(permitted_use: &PermittedUse) -> String {
+    match permitted_use {
+        PermittedUse::Own => "own".to_owned(),
+        PermittedUse::Organisation => "organisation".to_owned(),
+        PermittedUse::Application => "application".to_owned(),
+        PermittedUse::Licensed { reference } => format!("licensed:{reference}"),
+    }
+}
+
+/// An account as it is written down or typed in: nothing is checked yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountDraft {
+    /// Whose endpoint it is for.
+    pub provider: Provider,
+    /// The owner's name for it.
+    pub label: String,
+    /// The provider's site: empty, a region, or an Azure resource.
+    #[serde(default)]
+    pub site: String,
+    /// Patterns of the models it serves.
+    #[serde(default = "ModelPatterns::any")]
+    pub models: ModelPatterns,
+    /// Azure: which model stands behind each deployment.
+    #[serde(default)]
+    pub deployments: BTreeMap<String, ModelName>,
+    /// Exchanges at a time.
+    pub max_concurrency: u32,
+    /// What its owner attests that it may be used for: `own`, `organisation`, `application` or
+    /// `licensed:REFERENCE`.
+    pub permitted_use: String,
+    /// Whether the provider is called over HTTP/2 rather than pooled HTTP/1.1 connections.
+    #[serde(default)]
+    pub http2: bool,
+}
+
+/// One provider account without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    id: AccountId,
+    provider: Provider,
+    label: String,
+    site: Site,
+    models: ModelPatterns,
+    deployments: BTreeMap<String, ModelName>,
+    max_concurrency: NonZeroU32,
+    permitted_use: PermittedUse,
+    http2: bool,
+}
+
+impl AccountDraft {
+    /// Checks the declaration and gives it its id.
+    ///
+    /// # Errors
+    /// [`AccountRefused`] names the first thing that is wrong.
+    pub fn check(self, id: AccountId) -> Result<Account, AccountRefused> {
+        if !is_text(&self.label, LABEL_BYTES_MAX) {
+            return Err(AccountRefused::Label);
+        }
+        let site = Site::parse(self.provider, &self.site)?;
+        let deployments_fit = self.deployments.len() <= MODELS_PER_ACCOUNT_MAX
+            && (self.provider == Provider::Azure || self.deployments.is_empty())
+            && self
+                .deployments
+                .keys()
+                .all(|name| is_text(name, TEXT_BYTES_MAX) && !name.contains(['/', ' ']));
+        if !deployments_fit {
+            return Err(AccountRefused::Deployments);
+        }
+        let max_concurrency = NonZeroU32::new(self.max_concurrency)
+            .filter(|count| count.get() <= CONCURRENCY_MAX)
+            .ok_or(AccountRefused::Concurrency)?;
+        Ok(Account {
+            id,
+            provider: self.provider,
+            label: self.label,
+            site,
+            models: self.models,
+            deployments: self.deployments,
+            max_concurrency,
+            permitted_use: parse_use(&self.permitted_use)?,
+            http2: self.http2,
+        })
+    }
+}
+
+impl Account {
+    /// Its name, on the wire and in every log.
+    #[must_use]
+    pub const fn id(&self) -> AccountId {
+        self.id
+    }
+
+    /// Whose endpoint it is for.
+    #[must_use]
+    pub const fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// The owner's name for it; never sent to a user.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Which of the provider's hosts it belongs to.
+    #[must_use]
+    pub const fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The models it serves.
+    #[must_use]
+    pub const fn models(&self) -> &ModelPatterns {
+        &self.models
+    }
+
+    /// Azure: which model stands behind each deployment.
+    #[must_use]
+    pub const fn deployments(&self) -> &BTreeMap<String, ModelName> {
+        &self.deployments
+    }
+
+    /// Exchanges at a time.
+    #[must_use]
+    pub const fn max_concurrency(&self) -> NonZeroU32 {
+        self.max_concurrency
+    }
+
+    /// What its owner attests that it may be used for.
+    #[must_use]
+    pub const fn permitted_use(&self) -> &PermittedUse {
+        &self.permitted_use
+    }
+
+    /// Whether the provider is called over HTTP/2.
+    #[must_use]
+    pub const fn http2(&self) -> bool {
+        self.http2
+    }
+
+    /// The account as the hub hears of it: no host and no secret.
+    #[must_use]
+    pub fn announcement(&self) -> control::Account {
+        control::Account {
+            id: self.id,
+            provider: self.provider,
+            label: self.label.clone(),
+            models: self.models.clone(),
+            deployments: self
+                .deployments
+                .iter()
+                .map(|(name, model)| Deployment {
+                    name: name.clone(),
+                    model: model.as_str().to_owned(),
+                })
+                .collect(),
+            concurrency_max: self.max_concurrency.get(),
+            permitted_use: self.permitted_use.clone(),
+        }
+    }
+
+    /// The declaration that makes this account again.
+    #[must_use]
+    pub fn draft(&self) -> AccountDraft {
+        AccountDraft {
+            provider: self.provider,
+            label: self.label.clone(),
+            site: self.site.to_string(),
+            models: self.models.clone(),
+            deployments: self.deployments.clone(),
+            max_concurrency: self.max_concurrency.get(),
+            permitted_use: use_text(&self.permitted_use),
+            http2: self.http2,
+        }
+    }
+}
+
+fn is_text(text: &str, bytes_max: usize) -> bool {
+    !text.is_empty() && text.len() <= bytes_max && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> AccountId {
+        AccountId::from_slice(&[7; 16]).expect("sixteen bytes")
+    }
+
+    fn draft(provider: Provider, site: &str) -> AccountDraft {
+        AccountDraft {
+            provider,
+            label: "main".to_owned(),
+            site: site.to_owned(),
+            models: ModelPatterns::any(),
+            deployments: BTreeMap::new(),
+            max_concurrency: 4,
+            permitted_use: "own".into(),
+            http2: false,
+        }
+    }
+
+    #[test]
+    fn a_declaration_round_trips_through_its_account_and_json() {
+        let mut azure = draft(Provider::Azure, "myres.openai.azure.com");
+        azure.deployments.insert("prod".into(), ModelName::parse("gpt-4o").expect("model"));
+        azure.permitted_use = "licensed:C-1".into();
+        let account = azure.clone().check(id()).expect("valid");
+        assert_eq!(account.draft(), azure);
+        let json = serde_json::to_string(&azure).expect("json");
+        assert_eq!(serde_json::from_str::<AccountDraft>(&json).expect("json"), azure);
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_refused() {
+        assert!(matches!(
+            draft(Provider::Anthropic, "eu").check(id()),
+            Err(AccountRefused::Site(_))
+        ));
+        assert!(matches!(draft(Provider::Azure, "").check(id()), Err(AccountRefused::Site(_))));
+        let mut bad = draft(Provider::OpenAi, "");
+        bad.deployments.insert("prod".into(), ModelName::parse("gpt-4o").expect("model"));
+        assert_eq!(bad.check(id()), Err(AccountRefused::Deployments));
+        let mut bad = draft(Provider::OpenAi, "");
+        bad.label = "two\nlines".into();
+        assert_eq!(bad.check(id()), Err(AccountRefused::Label));
+        let mut bad = draft(Provider::OpenAi, "");
+        bad.max_concurrency = 0;
+        assert_eq!(bad.check(id()), Err(AccountRefused::Concurrency));
+        let mut bad = draft(Provider::OpenAi, "");
+        bad.permitted_use = "licensed:".into();
+        assert_eq!(bad.check(id()), Err(AccountRefused::Reference));
+    }
+
+    #[test]
+    fn permitted_use_round_trips_as_text() {
+        for text in ["own", "organisation", "application", "licensed:contract 7"] {
+            assert_eq!(use_text(&parse_use(text).expect("use")), text);
+        }
+        assert_eq!(parse_use("resale"), Err(AccountRefused::Use));
+    }
+}

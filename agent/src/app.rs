@@ -1,0 +1,226 @@
+//! The only wiring: parts come in, an agent goes out.
+//!
+//! ```text
+//!  Parts (table, network, clock, chance) ─┐
+//!  DataDir ─ identity, vault ─────────────┴─▶ Agent ─ run(Stop) ─▶ the tunnel, until the end
+//! ```
+//! Binaries differ only in the [`Parts`] they hand in: `weft-agent` the official table and the
+//! machine's network, a simulated agent a loopback table. Nothing in a data directory, a setting or
+//! a message can change a table.
+
+use crate::config::AgentConfig;
+use crate::datadir::{DataDir, DataDirError, DirLock};
+use crate::exchange::Exchanges;
+use crate::lifecycle::Stop;
+use crate::limits::AccountLimits;
+use crate::status::{StatusBoard, Subject};
+use crate::uplink::{
+    HubNet, IdentityFiles, IdentityFilesError, SessionParts, SystemNet, Uplink, UplinkError,
+};
+use crate::upstream::{Dial, SystemDial, TlsSetupError, Upstream, official_roots};
+use crate::vault::{self, Vault, VaultError};
+use rustls::RootCertStore;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+use weft_proto::entropy::{Entropy, OsEntropy};
+use weft_proto::ids::{AgentId, HubId, InstanceId};
+use weft_proto::tables::hosts::HostTable;
+use weft_proto::time::{Clock, SystemClock};
+
+/// How long connections to providers may take to close at the end of a run.
+const TASKS_END_MAX: Duration = Duration::from_millis(500);
+
+/// How long a tunnel that a panic has closed may take to say so.
+const GOODBYE: Duration = Duration::from_millis(100);
+
+/// What an agent is made of besides its data: the seams.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Where it may go.
+    pub hosts: HostTable,
+    /// How it opens byte streams to providers.
+    pub dial: Arc<dyn Dial>,
+    /// What verifies providers.
+    pub roots: RootCertStore,
+    /// How it reaches the hub.
+    pub net: Arc<dyn HubNet>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Whether the vault's file is watched for changes and the status file is kept. A simulation
+    /// turns it off: the disk has a time of its own.
+    pub watch_files: bool,
+}
+
+impl Parts {
+    /// The machine's own network, clock and chance, towards the hosts of `hosts`.
+    #[must_use]
+    pub fn system(hosts: HostTable) -> Self {
+        Self {
+            hosts,
+            dial: Arc::new(SystemDial),
+            roots: official_roots(),
+            net: Arc::new(SystemNet),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            watch_files: true,
+        }
+    }
+}
+
+/// Why an agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory is in use or cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The agent has not joined, or its identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityFilesError),
+    /// The vault cannot be used.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// TLS towards providers cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+}
+
+/// Why a run ended other than by a stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The hub does not want this agent.
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
+    /// A task that must live has ended; the tunnel was closed.
+    #[error("a critical task ended: {0}")]
+    Task(&'static str),
+}
+
+/// An agent that is ready to run. It holds its data directory's lock.
+#[derive(Debug)]
+pub struct Agent {
+    data: DataDir,
+    uplink: Uplink,
+    vault: Arc<Vault>,
+    accounts: watch::Sender<Vec<Arc<crate::account::Account>>>,
+    board: StatusBoard,
+    tasks: TaskTracker,
+    stop: Stop,
+    lock: DirLock,
+    watch_files: bool,
+}
+
+impl Agent {
+    /// Loads identity and vault from `data` and puts the parts together. Opens no connection.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn new(
+        parts: Parts,
+        data: DataDir,
+        config: &AgentConfig,
+        stop: Stop,
+    ) -> Result<Self, StartError> {
+        let Parts { hosts, dial, roots, net, clock, entropy, watch_files } = parts;
+        let lock = data.lock_run()?;
+        let (identity, record) = IdentityFiles::new(data.clone()).load()?;
+        let vault = Arc::new(Vault::open(&data)?);
+        let (accounts, known) = watch::channel(vault.accounts());
+        let tasks = TaskTracker::new();
+        let limits = AccountLimits::default();
+        let instance = InstanceId::generate(clock.as_ref(), entropy.as_ref());
+        let subject = Subject {
+            agent: identity.agent(),
+            instance,
+            hub: record.hub,
+            simulated: hosts.is_simulated(),
+        };
+        let board = StatusBoard::new(subject, Arc::clone(&clock), limits.clone(), known.clone());
+        let upstream = Upstream::new(dial, roots, config.upstream(), tasks.clone())?;
+        let exchanges = Exchanges::new(Arc::clone(&vault), limits, hosts, upstream);
+        let uplink = Uplink {
+            identity: Arc::new(identity),
+            record,
+            net,
+            parts: SessionParts {
+                exchanges,
+                accounts: known,
+                instance,
+                clock,
+                entropy,
+                stop: stop.clone(),
+                board: board.clone(),
+                drain_deadline: config.drain_deadline(),
+            },
+        };
+        Ok(Self { data, uplink, vault, accounts, board, tasks, stop, lock, watch_files })
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> AgentId {
+        self.board.look().agent
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn hub(&self) -> HubId {
+        self.board.look().hub
+    }
+
+    /// Where its state can be looked at while it runs.
+    #[must_use]
+    pub fn board(&self) -> StatusBoard {
+        self.board.clone()
+    }
+
+    /// Serves until the stop given to [`Agent::new`] is asked for and its streams have finished, or
+    /// until the hub turns the agent away.
+    ///
+    /// # Errors
+    /// [`RunError`]. A panic in a critical task closes the tunnel at once and ends the run.
+    ///
+    /// # Cancel safety
+    /// Dropping it drops every exchange and closes the tunnel.
+    pub async fn run(self) -> Result<(), RunError> {
+        let Self { data, uplink, vault, accounts, board, tasks, stop, lock, watch_files } = self;
+        let mut critical = JoinSet::new();
+        critical.spawn(async move { uplink.run().await.map_err(RunError::from) });
+        let mut helpers = JoinSet::new();
+        if watch_files {
+            helpers.spawn(vault::follow(vault, accounts.clone()));
+            helpers.spawn(board.clone().keep_file(data.clone()));
+        }
+        let ended = tokio::select! {
+            biased;
+            ended = critical.join_next() => match ended {
+                Some(Ok(ended)) => ended,
+                Some(Err(_)) | None => {
+                    // The panic has closed the tunnel: let the news leave before the process does.
+                    tokio::time::sleep(GOODBYE).await;
+                    Err(RunError::Task("uplink"))
+                }
+            },
+            Some(_) = helpers.join_next() => {
+                stop.force();
+                while critical.join_next().await.is_some() {}
+                Err(RunError::Task("vault or status"))
+            }
+        };
+        drop(accounts);
+        helpers.shutdown().await;
+        // What is left are connections to providers, which close once nobody uses them.
+        tasks.close();
+        drop(tokio::time::timeout(TASKS_END_MAX, tasks.wait()).await);
+        if watch_files {
+            board.write_file(&data).await;
+        }
+        drop(lock);
+        ended
+    }
+}

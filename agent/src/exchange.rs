@@ -1,0 +1,150 @@
+//! One exchange at the agent: judged, called, streamed.
+//!
+//! ```text
+//!  accept ─▶ authorize ─▶ call ─▶ stream ─▶ FIN
+//!   head      own tables    vault lends   bytes as     only when the provider's
+//!             own limits    one key       they come    answer ended properly
+//! ```
+//! At every point the task also waits for the hub to stop the answer: dropping the task's future
+//! closes the provider's connection at once, even while the provider is silent. The agent trusts
+//! the hub no further than it must: account, provider, route, target and headers are checked here
+//! again. Nothing of a request or an answer is kept or logged but ids, counts and times.
+
+mod authorize;
+mod call;
+mod fault;
+mod stream;
+
+use crate::limits::AccountLimits;
+use crate::upstream::Upstream;
+use crate::vault::Vault;
+use std::sync::Arc;
+use tokio::time::Instant;
+use weft_proto::codes::AbortCode;
+use weft_proto::tables::hosts::HostTable;
+use weft_transport::exchange::{Incoming, accept};
+use weft_transport::stream::StreamError;
+
+/// What every exchange needs. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Exchanges(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    vault: Arc<Vault>,
+    limits: AccountLimits,
+    hosts: HostTable,
+    upstream: Upstream,
+}
+
+/// How an exchange ended before its answer was whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {why}")]
+struct Ended {
+    /// What the hub is told.
+    code: AbortCode,
+    /// What the log is told.
+    why: &'static str,
+}
+
+impl Ended {
+    const fn new(code: AbortCode, why: &'static str) -> Self {
+        Self { code, why }
+    }
+}
+
+/// What went through a finished exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Served {
+    status: u16,
+    answer_bytes: u64,
+}
+
+impl Exchanges {
+    pub(crate) fn new(
+        vault: Arc<Vault>,
+        limits: AccountLimits,
+        hosts: HostTable,
+        upstream: Upstream,
+    ) -> Self {
+        Self(Arc::new(Shared { vault, limits, hosts, upstream }))
+    }
+
+    pub(crate) fn limits(&self) -> &AccountLimits {
+        &self.0.limits
+    }
+
+    /// Serves one stream that the hub opened, to its end.
+    ///
+    /// # Cancel safety
+    /// Dropping it resets the stream and closes the provider's connection.
+    pub(crate) async fn serve(
+        &self,
+        send: quinn::SendStream,
+        recv: quinn::RecvStream,
+        draining: bool,
+    ) {
+        let incoming = match accept(send, recv).await {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                tracing::debug!(%error, "an exchange without a head");
+                return;
+            }
+        };
+        let exchange = incoming.head.ticket.exchange;
+        let account = incoming.head.ticket.account;
+        let began = Instant::now();
+        let stopped = incoming.answer.stopped();
+        let outcome = {
+            let mut stopped = std::pin::pin!(stopped);
+            let mut work = std::pin::pin!(self.work(incoming, draining));
+            tokio::select! {
+                biased;
+                gone = &mut stopped => match gone {
+                    Some(error) => Err(stopped_because(&error)),
+                    // All of the answer is acknowledged: what is left to do is to say so.
+                    None => work.await,
+                },
+                outcome = &mut work => {
+                    if outcome.is_ok() {
+                        // The hub has the whole answer before the exchange counts as done: a
+                        // drain that closed the tunnel earlier would take the rest of it away.
+                        drop(stopped.await);
+                    }
+                    outcome
+                }
+            }
+        };
+        let elapsed = began.elapsed();
+        match outcome {
+            Ok(Served { status, answer_bytes }) => {
+                tracing::debug!(%exchange, %account, status, answer_bytes, ?elapsed, "served");
+            }
+            Err(ended) => {
+                tracing::debug!(
+                    %exchange, %account, code = %ended.code, why = ended.why, ?elapsed, "not served"
+                );
+            }
+        }
+    }
+
+    async fn work(&self, incoming: Incoming, draining: bool) -> Result<Served, Ended> {
+        let Incoming { head, body, mut answer } = incoming;
+        let outcome = self.steps(&head, body, &mut answer, draining).await;
+        if let Err(ended) = &outcome {
+            answer.abort(ended.code);
+        }
+        outcome
+    }
+}
+
+/// What the hub's stop means here.
+fn stopped_because(error: &StreamError) -> Ended {
+    match error {
+        StreamError::Aborted(code) => Ended::new(*code, "the hub stopped the answer"),
+        StreamError::TunnelLost(_) => Ended::new(AbortCode::Replaced, "the tunnel was lost"),
+        StreamError::Malformed(_) | StreamError::TimedOut => {
+            Ended::new(AbortCode::Malformed, "the stream broke the rules")
+        }
+    }
+}

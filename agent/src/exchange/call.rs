@@ -1,0 +1,198 @@
+//! The steps of one exchange in their order, and the call itself: request out, head back.
+
+use super::authorize::{Authorized, DeclaredBody};
+use super::fault::{self, Judged};
+use super::{Ended, Exchanges, Served};
+use crate::upstream::{Answer, BodySender, Call, CallError, RequestBody, UpstreamBodyError};
+use std::time::Duration;
+use weft_proto::codes::AbortCode;
+use weft_proto::wire::head::RequestHead;
+use weft_transport::exchange::{AnswerWriter, RequestReader};
+use weft_transport::stream::StreamError;
+
+/// Wait for an answer's head where the hub asks for none or for longer.
+const HEAD_WITHIN_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// How the request's body went.
+enum Pumped {
+    /// The provider has all of it.
+    Whole,
+    /// The provider takes no more: its answer decides.
+    Enough,
+}
+
+impl Exchanges {
+    /// Authorize, call, judge, stream.
+    pub(super) async fn steps(
+        &self,
+        head: &RequestHead,
+        mut body: RequestReader,
+        answer: &mut AnswerWriter,
+        draining: bool,
+    ) -> Result<Served, Ended> {
+        let shared = &self.0;
+        let Authorized { account, origin, version, target, body: declared, mut pass } =
+            shared.authorize(head, draining).inspect_err(|ended| body.stop(ended.code))?;
+        let (sender, request_body) = match declared {
+            DeclaredBody::None => (None, RequestBody::empty()),
+            DeclaredBody::Bytes(length) => {
+                let (sender, request_body) = RequestBody::channel(length);
+                (Some(sender), request_body)
+            }
+        };
+        if sender.is_none() {
+            expect_end(&mut body).await?;
+        }
+        let key = shared
+            .vault
+            .lend(account.id())
+            .map_err(|_| Ended::new(AbortCode::NotSent, "the vault lends no key"))?;
+        let call = Call {
+            origin,
+            version,
+            method: head.method.clone(),
+            target,
+            headers: head.headers.clone(),
+            key,
+            body: request_body,
+        };
+        let within = Some(head.head_within)
+            .filter(|within| !within.is_zero() && *within < HEAD_WITHIN_MAX)
+            .unwrap_or(HEAD_WITHIN_MAX);
+
+        let mut pump = std::pin::pin!(pump(&mut body, sender));
+        let mut pumped = false;
+        let upstream = {
+            let mut calling = std::pin::pin!(shared.upstream.call(call));
+            // The wait for the head begins when the provider has the request.
+            let mut deadline = std::pin::pin!(tokio::time::sleep(within));
+            loop {
+                tokio::select! {
+                    biased;
+                    end = &mut pump, if !pumped => {
+                        match end? {
+                            Pumped::Whole | Pumped::Enough => pumped = true,
+                        }
+                        deadline.as_mut().reset(tokio::time::Instant::now() + within);
+                    }
+                    called = &mut calling => break called.map_err(call_failed)?,
+                    () = &mut deadline, if pumped => {
+                        return Err(Ended::new(AbortCode::Deadline, "no head in time"));
+                    }
+                }
+            }
+        };
+        let Answer { status, headers, body: upstream_body } = upstream;
+        let judged = fault::judge(account.provider(), status, &headers, upstream_body).await?;
+        let upstream_body = match judged {
+            Judged::Fault(fault) => {
+                pass.faulted(fault);
+                return super::stream::fault(status, &headers, answer).await;
+            }
+            Judged::Passes(body) => {
+                if !status.is_server_error() {
+                    pass.works();
+                }
+                body
+            }
+        };
+        let streaming = super::stream::answer(status, &headers, upstream_body, answer);
+        let mut streaming = std::pin::pin!(streaming);
+        loop {
+            tokio::select! {
+                biased;
+                // An upload may go on under an answer that has begun.
+                end = &mut pump, if !pumped => match end? {
+                    Pumped::Whole | Pumped::Enough => pumped = true,
+                },
+                // When the answer is complete the rest of the request is not needed: dropping
+                // the reader says ENOUGH, dropping the sender closes a half-sent request.
+                served = &mut streaming => return served,
+            }
+        }
+    }
+}
+
+/// A request without a body must be over after its head.
+async fn expect_end(body: &mut RequestReader) -> Result<(), Ended> {
+    match body.next().await {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => {
+            body.stop(AbortCode::NotSent);
+            Err(Ended::new(AbortCode::NotSent, "a body where the route has none"))
+        }
+        Err(error) => Err(request_failed(&error)),
+    }
+}
+
+/// Carries the request's bytes to the provider as they come, and its end only as it came.
+async fn pump(body: &mut RequestReader, sender: Option<BodySender>) -> Result<Pumped, Ended> {
+    let Some(mut sender) = sender else {
+        return Ok(Pumped::Whole);
+    };
+    loop {
+        let read = tokio::select! {
+            biased;
+            () = sender.closed() => return Ok(Pumped::Enough),
+            read = body.next() => read,
+        };
+        match read {
+            Ok(Some(bytes)) => {
+                if sender.send(bytes).await.is_err() {
+                    return Ok(Pumped::Enough);
+                }
+            }
+            Ok(None) => {
+                return match sender.finish(None).await {
+                    Ok(()) => Ok(Pumped::Whole),
+                    Err(_) => Ok(Pumped::Enough),
+                };
+            }
+            // Dropping the sender aborts the request: the provider never has it whole.
+            Err(error) => return Err(request_failed(&error)),
+        }
+    }
+}
+
+fn request_failed(error: &StreamError) -> Ended {
+    match error {
+        StreamError::Aborted(code) => Ended::new(*code, "the hub broke the request off"),
+        StreamError::TunnelLost(_) => Ended::new(AbortCode::Replaced, "the tunnel was lost"),
+        StreamError::Malformed(_) | StreamError::TimedOut => {
+            Ended::new(AbortCode::Malformed, "the request broke the rules")
+        }
+    }
+}
+
+/// What a failed call means to the hub. The causes are logged: they name hosts and system errors,
+/// nothing of the request.
+fn call_failed(error: CallError) -> Ended {
+    match &error {
+        CallError::NotSent(_) => {
+            tracing::warn!(why = %causes(&error), "a provider was not reached");
+            Ended::new(AbortCode::NotSent, "the provider was not reached")
+        }
+        CallError::Unreachable(_) => {
+            tracing::warn!(why = %causes(&error), "a provider did not answer");
+            Ended::new(AbortCode::UpstreamUnreachable, "the provider did not answer")
+        }
+        CallError::RequestBroken(UpstreamBodyError::BrokenOff) => {
+            Ended::new(AbortCode::UserAbort, "the request broke off")
+        }
+        CallError::RequestBroken(UpstreamBodyError::TooShort | UpstreamBodyError::TooLong) => {
+            Ended::new(AbortCode::Malformed, "the request missed its content-length")
+        }
+    }
+}
+
+/// An error and its causes, on one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,22 @@
+//! The way to the hub: one identity, one tunnel, dialled for ever.
+//!
+//! ```text
+//!  join  ─▶ identity/   key, chain, hub record (address, pins)
+//!  run   ─▶ dial ─▶ session ─▶ lost or drained ─▶ back-off with full jitter ─▶ dial …
+//! ```
+//! The agent opens connections and never listens. What comes over a tunnel is a request to judge,
+//! never an order: see [`crate::exchange`].
+
+mod dial;
+mod identity;
+mod join;
+mod net;
+mod session;
+
+pub use dial::{ConnectError, UplinkError};
+pub use identity::{HubRecord, IdentityFiles, IdentityFilesError};
+pub use join::{JoinError, Joined, join};
+pub use net::{HubNet, ResolveFuture, SystemNet};
+
+pub(crate) use dial::Uplink;
+pub(crate) use session::SessionParts;

@@ -1,0 +1,5 @@
+//! The agent over a real tunnel: a hub made of `weft-transport`, a provider made of raw TCP.
+
+mod exchanges;
+mod lives;
+mod world;
