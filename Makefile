@@ -1,0 +1,83 @@
+# The vocabulary of work on Weft: every word, and nothing but. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# One target folder outside the checkout: every clone and every run shares what is built.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weft/target
+
+NEED := deploy/dev/need
+BINS := cargo build --locked -p weft-hub -p weft-agent -p weft-loadtest --bins
+SCRIPTS := deploy/dev/need .ci/run
+# What `need test` installed, told to the stories that start it.
+SDKS = WEFT_SDK_PYTHON="$$($(NEED) where python)" WEFT_SDK_NODE="$$($(NEED) where node)" \
+	WEFT_SDK_NODE_MODULES="$$($(NEED) where node-modules)"
+
+# make sim SEEDS=…, make soak SEEDS=…: how many seeded worlds. make fuzz SECONDS=…: how long for each target.
+SEEDS ?= 2000
+SECONDS ?= 60
+# make bench ARGS=…, make run ARGS=…: passed on to weft-loadtest.
+ARGS ?=
+
+.PHONY: help run test check lint fmt deny doc bench soak sim fuzz clean-cache
+
+help: ## list these words
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+run: ## install what is missing, build, and show a completion crossing the mesh; stays up until Ctrl-C
+	@$(NEED) run
+	$(BINS)
+	@python="$$($(NEED) where demo-python)"; if [ -n "$$python" ]; then \
+	export WEFT_DEMO_PYTHON="$$python" WEFT_DEMO_MODEL_SERVER="$(CURDIR)/deploy/dev/model_server.py"; fi; \
+	exec "$(CARGO_TARGET_DIR)/debug/weft-loadtest" demo $(ARGS)
+
+# Doc tests go first, so that the run's last lines are the ones that count the tests.
+test: ## install what is missing, then run every test: units, stories with the official SDKs, 200 simulated worlds
+	@$(NEED) test
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace --doc --quiet
+	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run"; else runner="test --lib --bins --tests"; fi; \
+	echo "cargo $$runner --locked --workspace"; $(SDKS) cargo $$runner --locked --workspace
+
+check: ## compile everything, run nothing
+	cargo check --locked --workspace --all-targets
+
+lint: ## formatting, clippy and shellcheck, all without a warning
+	@$(NEED) lint
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	shellcheck $(SCRIPTS)
+
+fmt: ## format the Rust code
+	cargo fmt --all
+
+deny: ## licences, sources and banned crates, by deny.toml; installs cargo-deny if it is missing
+	@$(NEED) deny
+	cargo deny --locked check licenses bans sources
+
+doc: ## build the documentation of every item, private ones too, without a warning
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+bench: ## release build, then print direct versus through the mesh, in one run (ARGS=… is passed on)
+	cargo build --locked --release -p weft-hub -p weft-agent -p weft-loadtest --bins
+	"$(CARGO_TARGET_DIR)/release/weft-loadtest" bench $(ARGS)
+
+soak: sim ## the long runs: in this version SEEDS=2000 simulated worlds, then the tests marked ignored for their length
+	@$(NEED) test
+	cargo build --locked --workspace --bins
+	@$(SDKS) cargo nextest run --locked --workspace --run-ignored only --no-tests pass
+
+sim: ## the deterministic simulation over SEEDS=2000 seeded worlds
+	WEFT_SIM_SEEDS=$(SEEDS) cargo test --locked -p weft-loadtest --test simulation
+
+# Without a sanitizer: no unsafe code is under test, and a stable toolchain suffices.
+fuzz: ## every decoder of untrusted bytes, SECONDS=60 for each
+	@$(NEED) fuzz
+	cd transport/proto && for target in $$(cargo fuzz list); do \
+		mkdir -p "fuzz/corpus/$$target"; \
+		cargo fuzz run --sanitizer none "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+			-max_total_time=$(SECONDS); done
+
+clean-cache: ## remove what was built and installed under the cache folder, for every checkout
+	rm -rf "$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weft"
