@@ -1,0 +1,58 @@
+//! `weft-loadtest`: tries Weft from outside.
+//!
+//! Each subcommand lives in its own module of the library as an `Args` struct with a `run`
+//! function; this file only names them. It never holds logic of its own.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use weft_loadtest::{demo, provider};
+
+/// Simulated providers, load and scenarios for Weft.
+#[derive(Debug, Parser)]
+#[command(name = "weft-loadtest", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a simulated provider: four dialects, streamed or not, with faults on demand.
+    Provider(provider::command::Args),
+    /// Shows a completion crossing a mesh on this machine, and stays up to be used.
+    Demo(demo::Args),
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Provider(args) => provider::command::run(args).await,
+            Self::Demo(args) => demo::run(args).await,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let command = Cli::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the runtime did not start");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(command.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What Weft is tried with: a simulated provider, and the harness that drives whole meshes.
+//!
+//! Nothing here is part of the shipped hub or agent. The simulated provider listens on loopback
+//! addresses alone, so that no test can be mistaken for, or reach, a real provider.
+
+pub mod demo;
+pub mod mesh;
+pub mod provider;
+pub mod sim_agent;

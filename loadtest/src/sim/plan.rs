@@ -1,0 +1,338 @@
+//! What a seed stands for: agents, requests and faults, drawn before anything runs.
+
+use super::dice::Dice;
+use bytes::Bytes;
+use std::time::Duration;
+use weft_proto::provider::Provider;
+
+/// From when on requests come in.
+const STORM_BEGINS: Duration = Duration::from_secs(2);
+/// When all that was broken is mended.
+pub(super) const HEALED_AT: Duration = Duration::from_secs(14);
+/// Requests of one world.
+const REQUESTS: std::ops::Range<usize> = 24..44;
+
+/// Probes of one provider at most, after the mending.
+pub(super) const PROBES_MAX: usize = 30;
+
+/// The number of a provider's probe.
+pub(super) const fn probe_marker(provider: Provider, index: usize) -> usize {
+    1_000 + provider.number() as usize * 100 + index
+}
+
+/// The model that a request asks for: its own, so that its outcome can be told from all others.
+pub(super) fn model_of(marker: usize) -> String {
+    format!("m-{marker}")
+}
+
+/// Everything that will happen, as far as it is not the system's own doing.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) agents: Vec<AgentPlan>,
+    /// In the order of their starts.
+    pub(super) requests: Vec<RequestPlan>,
+    /// In the order of their moments.
+    pub(super) faults: Vec<(Duration, Fault)>,
+}
+
+/// One agent.
+#[derive(Debug, Clone)]
+pub(super) struct AgentPlan {
+    pub(super) name: String,
+    /// Its accounts: whose, and how many exchanges at a time.
+    pub(super) accounts: Vec<(Provider, u32)>,
+}
+
+/// One user's request, and what its provider will answer.
+#[derive(Debug, Clone)]
+pub(super) struct RequestPlan {
+    /// Its number, which its model's name and its headers carry.
+    pub(super) marker: usize,
+    pub(super) at: Duration,
+    pub(super) provider: Provider,
+    pub(super) upload: Upload,
+    pub(super) leaves: Leaves,
+    pub(super) answer: Answer,
+}
+
+/// How the request's body is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Upload {
+    pub(super) bytes: usize,
+    pub(super) chunk: usize,
+    pub(super) pause: Duration,
+    pub(super) declared: bool,
+}
+
+/// When the user goes away, if it does.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Leaves {
+    Never,
+    /// So long after its start, wherever the exchange is.
+    After(Duration),
+    /// When it has so many bytes of the answer.
+    AtBytes(usize),
+    /// Its connection breaks inside its own body.
+    InUpload(usize),
+    /// It takes nothing for so long, in the middle of the answer.
+    Sleeps(Duration),
+}
+
+/// What the provider does with the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) think: Duration,
+    pub(super) status: u16,
+    pub(super) shape: Shape,
+    pub(super) chunks: usize,
+    pub(super) chunk: usize,
+    pub(super) gap: Duration,
+    pub(super) fault: ProviderFault,
+}
+
+/// How the answer's end is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Event stream, chunked.
+    Events,
+    /// Chunked, no events.
+    Chunked,
+    /// With a length.
+    Length,
+}
+
+/// What goes wrong at the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProviderFault {
+    None,
+    /// Answers before it has read the request.
+    Early,
+    /// Closes the connection instead of an answer.
+    NoAnswer,
+    /// Closes the connection after so many chunks.
+    Cut(usize),
+    /// Says nothing more after so many chunks.
+    Stall(usize),
+}
+
+/// What is done to the world.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fault {
+    /// Nothing passes between the hub and an agent.
+    Partition { agent: usize, lasts: Duration },
+    /// Nothing passes one way.
+    OneWay { agent: usize, from_hub: bool, lasts: Duration },
+    /// An agent's process dies.
+    CrashAgent { agent: usize, lasts: Duration },
+    /// An agent is asked to stop.
+    DrainAgent { agent: usize, lasts: Duration },
+    /// The hub's process dies.
+    CrashHub { lasts: Duration },
+    /// The hub is asked to stop.
+    DrainHub { lasts: Duration },
+    /// The provider's machine dies.
+    CrashProvider { lasts: Duration },
+    /// UDP gets worse: in parts per thousand of all datagrams.
+    Weather { lost: u64, doubled: u64, late: u64 },
+}
+
+impl Plan {
+    /// Draws the world of `seed`.
+    pub(super) fn draw(seed: u64) -> Self {
+        let agents = agents(&Dice::new(seed, "agents"));
+        let requests = requests(&Dice::new(seed, "requests"));
+        let faults = faults(&Dice::new(seed, "faults"), agents.len());
+        Self { seed, agents, requests, faults }
+    }
+
+    /// A small, well-behaved request, to see whether the mesh serves again.
+    pub(super) fn probe(marker: usize, at: Duration, provider: Provider) -> RequestPlan {
+        RequestPlan {
+            marker,
+            at,
+            provider,
+            upload: Upload { bytes: 300, chunk: 300, pause: Duration::ZERO, declared: true },
+            leaves: Leaves::Never,
+            answer: Answer {
+                think: Duration::from_millis(20),
+                status: 200,
+                shape: Shape::Events,
+                chunks: 5,
+                chunk: 60,
+                gap: Duration::from_millis(10),
+                fault: ProviderFault::None,
+            },
+        }
+    }
+}
+
+fn agents(dice: &Dice) -> Vec<AgentPlan> {
+    let count = dice.size(2..5);
+    let mut agents: Vec<AgentPlan> = (0..count)
+        .map(|index| AgentPlan { name: format!("agent-{index}"), accounts: Vec::new() })
+        .collect();
+    for provider in Provider::ALL {
+        // Each provider has one account at least, most have two: else there is nowhere to go.
+        let first = dice.size(0..count);
+        for (index, agent) in agents.iter_mut().enumerate() {
+            if index == first || dice.chance(60) {
+                let concurrency = if dice.chance(25) { dice.within(1..3) } else { 64 };
+                agent.accounts.push((provider, concurrency as u32));
+            }
+        }
+    }
+    agents
+}
+
+fn requests(dice: &Dice) -> Vec<RequestPlan> {
+    let window = (HEALED_AT - STORM_BEGINS).as_millis() as u64;
+    let mut requests: Vec<RequestPlan> = (0..dice.size(REQUESTS))
+        .map(|marker| {
+            let upload = upload(dice);
+            let answer = answer(dice);
+            RequestPlan {
+                marker,
+                at: STORM_BEGINS + dice.millis(0..window),
+                provider: Provider::ALL[dice.size(0..Provider::ALL.len())],
+                leaves: leaves(dice, upload.bytes, answer.chunks * answer.chunk),
+                upload,
+                answer,
+            }
+        })
+        .collect();
+    requests.sort_by_key(|request| (request.at, request.marker));
+    requests
+}
+
+fn upload(dice: &Dice) -> Upload {
+    let bytes = if dice.chance(10) {
+        // Beyond the replay buffer: such a request can be tried only once.
+        dice.size(256 * 1024..512 * 1024)
+    } else {
+        dice.magnitude(64..32 * 1024)
+    };
+    Upload {
+        bytes,
+        chunk: dice.magnitude(bytes / 32 + 16..bytes + 32),
+        pause: if dice.chance(40) { dice.millis(1..120) } else { Duration::ZERO },
+        declared: dice.chance(60),
+    }
+}
+
+fn leaves(dice: &Dice, upload: usize, answer: usize) -> Leaves {
+    match dice.within(0..100) {
+        0..12 => Leaves::After(dice.millis(0..200)),
+        12..22 => Leaves::After(dice.millis(200..5_000)),
+        22..30 => Leaves::AtBytes(dice.size(1..answer + 1)),
+        30..36 => Leaves::InUpload(dice.size(0..upload)),
+        36..40 => Leaves::Sleeps(dice.millis(2_000..9_000)),
+        _ => Leaves::Never,
+    }
+}
+
+fn answer(dice: &Dice) -> Answer {
+    let chunks = dice.magnitude(1..40);
+    let (chunk, gap) = if dice.chance(12) {
+        (dice.magnitude(4 * 1024..32 * 1024), dice.millis(0..5))
+    } else {
+        (dice.magnitude(16..256), dice.millis(0..120))
+    };
+    let status = match dice.within(0..100) {
+        0..4 => 429,
+        4..7 => 500,
+        7..9 => 401,
+        _ => 200,
+    };
+    let fault = match dice.within(0..100) {
+        0..3 => ProviderFault::Early,
+        3..7 => ProviderFault::NoAnswer,
+        7..14 => ProviderFault::Cut(dice.size(0..chunks)),
+        14..18 => ProviderFault::Stall(dice.size(0..chunks)),
+        _ => ProviderFault::None,
+    };
+    Answer {
+        think: if dice.chance(10) { dice.millis(1_000..4_000) } else { dice.millis(0..300) },
+        status,
+        shape: [Shape::Events, Shape::Events, Shape::Chunked, Shape::Length][dice.size(0..4)],
+        chunks,
+        chunk,
+        gap,
+        fault,
+    }
+}
+
+fn faults(dice: &Dice, agents: usize) -> Vec<(Duration, Fault)> {
+    let window = (HEALED_AT - STORM_BEGINS).as_millis() as u64;
+    let mut faults: Vec<(Duration, Fault)> = (0..dice.size(2..8))
+        .map(|_| {
+            let at = STORM_BEGINS + dice.millis(0..window);
+            let agent = dice.size(0..agents);
+            let fault = match dice.within(0..100) {
+                0..22 => Fault::Partition { agent, lasts: dice.millis(50..9_000) },
+                22..32 => Fault::OneWay {
+                    agent,
+                    from_hub: dice.chance(50),
+                    lasts: dice.millis(50..9_000),
+                },
+                32..50 => Fault::CrashAgent { agent, lasts: dice.millis(10..4_000) },
+                50..62 => Fault::DrainAgent { agent, lasts: dice.millis(10..2_000) },
+                62..70 => Fault::CrashHub { lasts: dice.millis(10..3_000) },
+                70..76 => Fault::DrainHub { lasts: dice.millis(10..2_000) },
+                76..82 => Fault::CrashProvider { lasts: dice.millis(10..2_000) },
+                _ => Fault::Weather {
+                    lost: dice.within(0..200),
+                    doubled: dice.within(0..100),
+                    late: dice.within(0..300),
+                },
+            };
+            (at, fault)
+        })
+        .collect();
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+impl RequestPlan {
+    /// The model that it asks for.
+    pub(super) fn model(&self) -> String {
+        model_of(self.marker)
+    }
+
+    /// The body that its user means to send.
+    pub(super) fn body(&self) -> Bytes {
+        let mut text = format!("{{\"model\":\"{}\",\"pad\":\"", self.model());
+        let pad = self.upload.bytes.saturating_sub(text.len() + 2);
+        text.extend(letters(self.marker as u64 ^ 0x5eed, pad));
+        text.push_str("\"}");
+        text.into()
+    }
+
+    /// The chunk `index` of the answer, counted from 0.
+    pub(super) fn chunk(&self, index: usize) -> Bytes {
+        let letters = letters((self.marker as u64) << 16 | index as u64, self.answer.chunk);
+        let text: String = match self.answer.shape {
+            Shape::Events if self.answer.status == 200 => {
+                ["data: "].into_iter().map(str::to_owned).chain([letters.collect(), "\n\n".to_owned()]).collect()
+            }
+            Shape::Events | Shape::Chunked | Shape::Length => letters.collect(),
+        };
+        text.into()
+    }
+
+    /// The whole answer, as it is where nothing goes wrong.
+    pub(super) fn whole_answer(&self) -> Vec<u8> {
+        (0..self.answer.chunks).flat_map(|index| self.chunk(index)).collect()
+    }
+}
+
+/// `count` letters that depend on `seed` and their place.
+fn letters(seed: u64, count: usize) -> impl Iterator<Item = char> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..count).map(move |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'a' + (state % 26) as u8)
+    })
+}

@@ -1,0 +1,123 @@
+//! What each side saw: the users, the provider, the store. The verdict compares them.
+
+use super::plan::RequestPlan;
+use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use weft_hub::lifecycle::Ended;
+use weft_proto::ids::ExchangeId;
+use weft_proto::provider::Provider;
+use weft_store::{Outcome, Outcomes, PageSize, StoreError};
+
+/// How an exchange ended for its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UserEnd {
+    /// It goes on.
+    Running,
+    /// The answer's body ended properly.
+    Clean,
+    /// The answer's body ended in an error.
+    Cut,
+    /// The user went away.
+    Left,
+    /// The hub dropped the user's connection: it crashed, or stopped by force.
+    Torn,
+}
+
+/// One exchange, as its user saw it.
+#[derive(Debug, Clone)]
+pub(super) struct UserSaw {
+    pub(super) plan: RequestPlan,
+    /// The hub's life in which it began.
+    pub(super) life: usize,
+    /// What the hub called it; absent where it was not admitted, or nothing was answered.
+    pub(super) exchange: Option<ExchangeId>,
+    pub(super) status: Option<u16>,
+    /// Whether the answer is the provider's and not the hub's own.
+    pub(super) from_provider: bool,
+    pub(super) body: Vec<u8>,
+    /// Whether the last byte of its own body was taken.
+    pub(super) sent_whole: bool,
+    pub(super) end: UserEnd,
+}
+
+/// One exchange, as the provider saw it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ProviderSaw {
+    /// Heads of requests.
+    pub(super) heads: u32,
+    /// Whole requests.
+    pub(super) wholes: u32,
+    /// Whole requests whose body was not the user's.
+    pub(super) changed: u32,
+}
+
+/// One life of the hub's process.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Life {
+    pub(super) crashed: bool,
+    pub(super) ended: Option<Ended>,
+}
+
+/// Everything that was seen.
+#[derive(Debug, Default)]
+pub(super) struct Sights {
+    pub(super) users: BTreeMap<usize, UserSaw>,
+    pub(super) provider: BTreeMap<usize, ProviderSaw>,
+    /// All rows that a hub appended, repeated ones included, and the life it was.
+    pub(super) rows: Vec<(usize, Outcome)>,
+    pub(super) lives: Vec<Life>,
+    /// Providers that served a probe after the mending.
+    pub(super) recovered: BTreeSet<Provider>,
+    /// What was found wrong while it happened.
+    pub(super) wrong: Vec<String>,
+}
+
+/// The shared notebook.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen(Arc<Mutex<Sights>>);
+
+impl Seen {
+    /// The notebook, locked for a moment.
+    pub(super) fn open(&self) -> MutexGuard<'_, Sights> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what is wrong already.
+    pub(super) fn wrong(&self, what: String) {
+        self.open().wrong.push(what);
+    }
+}
+
+/// The outcomes of one life of the hub: writes down every row before it is kept.
+#[derive(Debug)]
+pub(super) struct CountedOutcomes {
+    pub(super) kept: Arc<dyn Outcomes>,
+    pub(super) seen: Seen,
+    pub(super) life: usize,
+}
+
+#[async_trait]
+impl Outcomes for CountedOutcomes {
+    async fn append(&self, outcomes: &[Outcome]) -> Result<u64, StoreError> {
+        let rows = outcomes.iter().map(|row| (self.life, row.clone()));
+        self.seen.open().rows.extend(rows);
+        self.kept.append(outcomes).await
+    }
+
+    async fn find(&self, exchange: ExchangeId) -> Result<Option<Outcome>, StoreError> {
+        self.kept.find(exchange).await
+    }
+
+    async fn recent(
+        &self,
+        size: PageSize,
+        before: Option<ExchangeId>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        self.kept.recent(size, before).await
+    }
+
+    async fn count(&self) -> Result<u64, StoreError> {
+        self.kept.count().await
+    }
+}

@@ -1,0 +1,407 @@
+//! The world of one seed: its machines, the faults done to them, and the order of its phases.
+//!
+//! ```text
+//! 0 s ── agents connect ── 2 s ── requests and faults ── 14 s ── mended ── recovered ── stopped
+//! ```
+
+use super::agent::AgentHost;
+use super::clock::{BEGINNING, SimClock};
+use super::dice::entropy;
+use super::hub::HubHost;
+use super::net::{HUB, LATENCY, PROVIDER, Weather};
+use super::plan::{Fault, HEALED_AT, Plan};
+use super::seen::{Seen, UserEnd};
+use super::trace::Trace;
+use super::upstream::Providers;
+use super::verdict;
+use futures_util::FutureExt;
+use http::HeaderValue;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+use turmoil::Sim;
+use weft_certs::{Authority, Token};
+use weft_hub::auth::KeySecret;
+use weft_proto::entropy::Entropy;
+use weft_proto::ids::{AgentId, HubId, InviteId, KeyId, OwnerId, UserId};
+use weft_proto::provider::Provider;
+use weft_store::{
+    Invite, Key, KeyHash, KeyHint, MemoryStore, ModelAllowList, Name, Networks, Owner, Redeemed,
+    Redemption, SpkiHash, Store, TokenHash, User,
+};
+
+/// Simulated time of one step: within it a machine's own timers are exact, and what machines send
+/// each other arrives at its end.
+const TICK: Duration = Duration::from_millis(2);
+/// How long after the mending all agents must be back and every provider must serve. The longest
+/// chain: a handshake that began in the dark gives up (10 s), then a back-off; a tunnel that only
+/// the hub has lost is noticed by the agent's next keep-alive (21 s), or after its idle time.
+const RECOVERY_MAX: Duration = Duration::from_secs(75);
+/// How long the last exchanges may take to leave the counts, once their users are gone.
+const SETTLE: Duration = Duration::from_secs(3);
+/// How long an orderly stop of everything may take.
+const STOP_MAX: Duration = Duration::from_secs(30);
+/// Datagrams, and segments of one TCP stream, that a machine queues.
+const QUEUE: usize = 4_096;
+
+/// What a machine is doing, as far as the faults are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Machine {
+    Up,
+    /// Asked to stop; started again so long after it has.
+    Draining(Duration),
+    /// Started again at this moment.
+    Down(Duration),
+}
+
+/// One world while it runs.
+pub(super) struct World<'a> {
+    sim: Sim<'a>,
+    plan: Arc<Plan>,
+    hub: Arc<HubHost>,
+    agents: Vec<Arc<AgentHost>>,
+    weather: Weather,
+    seen: Seen,
+    trace: Trace,
+    machines: BTreeMap<String, Machine>,
+    /// Partitions, and when they end.
+    broken: Vec<(Duration, Fault)>,
+}
+
+impl World<'_> {
+    /// Builds the machines of `seed`; data directories go under `root`.
+    pub(super) fn build(seed: u64, root: &Path, trace: Trace) -> anyhow::Result<Self> {
+        let plan = Arc::new(Plan::draw(seed));
+        let (weather, seen) = (Weather::default(), Seen::default());
+        let chance = entropy(seed, "world");
+        let hub_id = HubId::generate(&SimClock, &chance);
+        let authority = Authority::create(&root.join("ca"), hub_id, &[], &SimClock, &chance)?;
+        let mut agents = Vec::new();
+        for agent in &plan.agents {
+            let data = root.join(&agent.name);
+            let host =
+                AgentHost::make(&plan, agent, &authority, data, weather.clone(), trace.clone())?;
+            agents.push(Arc::new(host));
+        }
+        let (store, users_key) = fill(&chance, &agents)
+            .now_or_never()
+            .ok_or_else(|| anyhow::anyhow!("the store in memory waited"))??;
+        let mut reset_key = [0; 32];
+        chance.fill(&mut reset_key);
+        let hub = Arc::new(HubHost {
+            plan: Arc::clone(&plan),
+            authority,
+            store,
+            reset_key,
+            users_key,
+            weather: weather.clone(),
+            seen: seen.clone(),
+            trace: trace.clone(),
+            running: Mutex::new(None),
+        });
+
+        let mut sim = turmoil::Builder::new()
+            .epoch(UNIX_EPOCH + Duration::from_micros(BEGINNING.as_micros()))
+            .simulation_duration(Duration::MAX)
+            .tick_duration(TICK)
+            .min_message_latency(LATENCY.0)
+            .max_message_latency(LATENCY.1)
+            .udp_capacity(QUEUE)
+            .tcp_capacity(QUEUE)
+            .rng_seed(seed)
+            .build();
+        let providers =
+            Providers { plan: Arc::clone(&plan), seen: seen.clone(), trace: trace.clone() };
+        sim.host(PROVIDER, move || providers.clone().run());
+        let machine = Arc::clone(&hub);
+        sim.host(HUB, move || Arc::clone(&machine).run());
+        let mut machines: BTreeMap<_, _> =
+            [HUB, PROVIDER].map(|name| (name.to_owned(), Machine::Up)).into();
+        for agent in &agents {
+            let machine = Arc::clone(agent);
+            sim.host(agent.name.as_str(), move || Arc::clone(&machine).run());
+            machines.insert(agent.name.clone(), Machine::Up);
+        }
+        Ok(Self {
+            sim,
+            plan,
+            hub,
+            agents,
+            weather,
+            seen,
+            trace,
+            machines,
+            broken: Vec::new(),
+        })
+    }
+
+    /// Lives through all phases and says what was wrong.
+    pub(super) fn live(mut self) -> Vec<String> {
+        if let Err(stopped) = self.phases() {
+            self.seen.wrong(stopped);
+        }
+        verdict::of(&self.seen)
+    }
+
+    fn phases(&mut self) -> Result<(), String> {
+        let mut faults = self.plan.faults.clone().into_iter().peekable();
+        while self.sim.elapsed() < HEALED_AT {
+            while let Some((_, fault)) = faults.next_if(|(at, _)| *at <= self.sim.elapsed()) {
+                self.inflict(fault);
+            }
+            self.mend(false);
+            self.step()?;
+        }
+        self.trace.event_at(self.sim.elapsed(), "world", format_args!("mended"));
+        self.weather.set(0, 0, 0);
+        let deadline = HEALED_AT + RECOVERY_MAX;
+        loop {
+            self.mend(true);
+            self.step()?;
+            let missing = self.missing();
+            if missing.is_empty() {
+                break;
+            }
+            if self.sim.elapsed() > deadline {
+                return Err(format!("{RECOVERY_MAX:?} after the mending: {}", missing.join(", ")));
+            }
+        }
+        self.trace.event_at(self.sim.elapsed(), "world", format_args!("recovered"));
+        self.run_for(SETTLE)?;
+        let (running, on_accounts) = self.hub.in_flight();
+        if (running, on_accounts) != (0, 0) {
+            self.seen.wrong(format!(
+                "the idle hub counts {running} exchanges, {on_accounts} on accounts"
+            ));
+        }
+        for agent in &self.agents {
+            let in_flight = agent.in_flight();
+            if in_flight != 0 {
+                self.seen.wrong(format!("the idle {} counts {in_flight} exchanges", agent.name));
+            }
+        }
+        self.stop()
+    }
+
+    /// What is not as it should be in the end.
+    fn missing(&mut self) -> Vec<String> {
+        let mut missing = Vec::new();
+        let connected = self.hub.connected();
+        for agent in &self.agents {
+            if !connected.contains(&agent.id) {
+                missing.push(format!("{} is not connected", agent.name));
+            }
+        }
+        let seen = self.seen.open();
+        for provider in Provider::ALL {
+            if !seen.recovered.contains(&provider) {
+                missing.push(format!("{provider} does not serve"));
+            }
+        }
+        for (marker, saw) in &seen.users {
+            if saw.end == UserEnd::Running {
+                missing.push(format!("user {marker} still waits"));
+            }
+        }
+        missing
+    }
+
+    /// Stops everything in order; all must end by itself.
+    fn stop(&mut self) -> Result<(), String> {
+        self.trace.event_at(self.sim.elapsed(), "world", format_args!("stops"));
+        self.agents.iter().for_each(|agent| agent.drain());
+        self.hub.drain();
+        let deadline = self.sim.elapsed() + STOP_MAX;
+        loop {
+            self.step()?;
+            let mut names = self.agents.iter().map(|agent| agent.name.clone()).collect::<Vec<_>>();
+            names.push(HUB.to_owned());
+            names.retain(|name| self.sim.is_host_running(name.as_str()));
+            if names.is_empty() {
+                return Ok(());
+            }
+            if self.sim.elapsed() > deadline {
+                return Err(format!("{STOP_MAX:?} after the request to stop: {}", names.join(", ")));
+            }
+        }
+    }
+
+    fn run_for(&mut self, time: Duration) -> Result<(), String> {
+        let until = self.sim.elapsed() + time;
+        while self.sim.elapsed() < until {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        self.sim.step().map(drop).map_err(|error| format!("a machine's software failed: {error}"))
+    }
+
+    fn inflict(&mut self, fault: Fault) {
+        let now = self.sim.elapsed();
+        self.trace.event_at(now, "world", format_args!("{fault:?}"));
+        match fault {
+            Fault::Partition { agent, lasts } => {
+                self.sim.partition(HUB, self.agents[agent].name.as_str());
+                self.broken.push((now + lasts, fault));
+            }
+            Fault::OneWay { agent, from_hub, lasts } => {
+                let agent = self.agents[agent].name.as_str();
+                let (from, to) = if from_hub { (HUB, agent) } else { (agent, HUB) };
+                self.sim.partition_oneway(from, to);
+                self.broken.push((now + lasts, fault));
+            }
+            Fault::CrashAgent { agent, lasts } => {
+                self.crash(&self.agents[agent].name.clone(), lasts);
+            }
+            Fault::CrashProvider { lasts } => self.crash(PROVIDER, lasts),
+            Fault::CrashHub { lasts } => {
+                self.crash(HUB, lasts);
+            }
+            Fault::DrainAgent { agent, lasts } => {
+                let agent = Arc::clone(&self.agents[agent]);
+                if self.up(&agent.name) {
+                    agent.drain();
+                    self.machines.insert(agent.name.clone(), Machine::Draining(lasts));
+                }
+            }
+            Fault::DrainHub { lasts } => {
+                if self.up(HUB) {
+                    self.hub.drain();
+                    self.machines.insert(HUB.to_owned(), Machine::Draining(lasts));
+                }
+            }
+            Fault::Weather { lost, doubled, late } => self.weather.set(lost, doubled, late),
+        }
+    }
+
+    fn crash(&mut self, name: &str, lasts: Duration) {
+        if matches!(self.machines.get(name), Some(Machine::Down(_))) {
+            return;
+        }
+        if name == HUB {
+            // Before its tasks are dropped: what they note then is of the crash.
+            self.hub.crashed();
+        }
+        self.sim.crash(name);
+        let back = self.sim.elapsed() + lasts;
+        self.machines.insert(name.to_owned(), Machine::Down(back));
+    }
+
+    fn up(&self, name: &str) -> bool {
+        self.machines.get(name) == Some(&Machine::Up)
+    }
+
+    /// Repairs what has been broken for long enough, or `all`.
+    fn mend(&mut self, all: bool) {
+        let now = self.sim.elapsed();
+        let (over, broken): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.broken).into_iter().partition(|(until, _)| all || *until <= now);
+        self.broken = broken;
+        let repaired: BTreeSet<usize> = over.iter().filter_map(|(_, fault)| fault.agent()).collect();
+        for agent in repaired {
+            self.trace.event_at(now, "world", format_args!("path to {agent} repaired"));
+            self.sim.repair(HUB, self.agents[agent].name.as_str());
+        }
+        for (name, machine) in &mut self.machines {
+            match *machine {
+                Machine::Up => {}
+                Machine::Draining(lasts) => {
+                    if !self.sim.is_host_running(name.as_str()) {
+                        *machine = Machine::Down(now + lasts);
+                    }
+                }
+                Machine::Down(back) if all || back <= now => {
+                    self.trace.event_at(now, "world", format_args!("{name} is back"));
+                    self.sim.bounce(name.as_str());
+                    *machine = Machine::Up;
+                }
+                Machine::Down(_) => {}
+            }
+        }
+    }
+}
+
+impl Fault {
+    /// The agent whose path to the hub it breaks.
+    const fn agent(self) -> Option<usize> {
+        match self {
+            Self::Partition { agent, .. } | Self::OneWay { agent, .. } => Some(agent),
+            Self::CrashAgent { .. }
+            | Self::DrainAgent { .. }
+            | Self::CrashHub { .. }
+            | Self::DrainHub { .. }
+            | Self::CrashProvider { .. }
+            | Self::Weather { .. } => None,
+        }
+    }
+}
+
+/// A store that knows one user, one owner and all agents; and the user's key.
+async fn fill(
+    chance: &dyn Entropy,
+    agents: &[Arc<AgentHost>],
+) -> anyhow::Result<(Arc<dyn Store>, HeaderValue)> {
+    let store = MemoryStore::new();
+    let user = User {
+        id: UserId::generate(&SimClock, chance),
+        name: Name::parse("user")?,
+        owner: None,
+        created_at: BEGINNING,
+        disabled: false,
+    };
+    store.users().create(&user).await?;
+    let secret = KeySecret::generate(chance);
+    let key = Key {
+        id: KeyId::generate(&SimClock, chance),
+        user: user.id,
+        label: Name::parse("key")?,
+        hash: KeyHash::new(secret.hash()),
+        hint: KeyHint::of(&secret.expose())?,
+        models: ModelAllowList::Any,
+        expires_at: None,
+        networks: Networks::any(),
+        created_at: BEGINNING,
+        revoked_at: None,
+    };
+    store.keys().create(&key).await?;
+    let owner = Owner {
+        id: OwnerId::generate(&SimClock, chance),
+        name: Name::parse("owner")?,
+        created_at: BEGINNING,
+    };
+    let owner = store.owners().find_or_create(&owner).await?;
+    for agent in agents {
+        let token_hash = TokenHash::new(*Token::generate(chance).hash().as_bytes());
+        let invite = Invite {
+            id: InviteId::generate(&SimClock, chance),
+            owner: owner.id,
+            token_hash,
+            expires_at: BEGINNING.after(Duration::from_secs(60)),
+            created_at: BEGINNING,
+            redeemed: None,
+        };
+        store.invites().create(&invite).await?;
+        let redemption = Redemption {
+            token_hash,
+            spki: SpkiHash::new(*agent.spki.as_bytes()),
+            name: Name::parse(&agent.name)?,
+            agent: agent.id,
+            now: BEGINNING,
+        };
+        let redeemed: Redeemed = store.invites().redeem(&redemption).await?;
+        let joined: Option<AgentId> = match redeemed {
+            Redeemed::Joined(agent) => Some(agent.id),
+            Redeemed::Unknown
+            | Redeemed::Expired
+            | Redeemed::Taken
+            | Redeemed::KeyInUse
+            | Redeemed::Revoked => None,
+        };
+        anyhow::ensure!(joined == Some(agent.id), "{} could not join", agent.name);
+    }
+    let users_key = HeaderValue::from_str(&format!("Bearer {}", secret.expose().as_str()))?;
+    Ok((Arc::new(store), users_key))
+}

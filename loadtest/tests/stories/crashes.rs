@@ -1,0 +1,1 @@
+//! Agents and hubs that go away.
