@@ -119,14 +119,9 @@ impl Authority {
         let names = parse_names(names)?;
         disk::make_dir(dir)?;
         if dir.join(RECORD).try_exists().unwrap_or(true) {
-            return Err(AuthorityError::Exists {
-                dir: dir.to_owned(),
-            });
+            return Err(AuthorityError::Exists { dir: dir.to_owned() });
         }
-        let making = Making {
-            now: clock.now(),
-            entropy,
-        };
+        let making = Making { now: clock.now(), entropy };
         for (slot, kind) in [
             (NODE_CA, Ca::Node(hub)),
             (NEXT_NODE_CA, Ca::Node(hub)),
@@ -154,10 +149,7 @@ impl Authority {
         let Record { hub, names, .. } = Record::load(dir)?;
         let names = parse_names(&names)?;
         let now = clock.now();
-        let making = Making {
-            now,
-            entropy: &OsEntropy,
-        };
+        let making = Making { now, entropy: &OsEntropy };
         let (node_ca, node_ca_key) = NODE_CA.load(dir)?;
         drop(node_ca_key);
         let next = NEXT_NODE_CA.load_cert(dir)?;
@@ -170,10 +162,8 @@ impl Authority {
         if !USERS.is_fresh(dir, &users_ca, now)? {
             issue_users(dir, &names, making)?;
         }
-        let pins = Pins {
-            current: NODE_CA.spki(dir, &node_ca)?,
-            next: NEXT_NODE_CA.spki(dir, &next)?,
-        };
+        let pins =
+            Pins { current: NODE_CA.spki(dir, &node_ca)?, next: NEXT_NODE_CA.spki(dir, &next)? };
         Ok(Self {
             hub,
             names,
@@ -202,10 +192,7 @@ impl Authority {
         entropy: &dyn Entropy,
     ) -> Result<Self, AuthorityError> {
         let hub = Record::load(dir)?.hub;
-        let making = Making {
-            now: clock.now(),
-            entropy,
-        };
+        let making = Making { now: clock.now(), entropy };
         let current = NODE_CA.load_cert(dir)?;
         let next = NEXT_NODE_CA.load_cert(dir)?;
         // Where the two are the same, a crash came between this step and the one below.
@@ -247,10 +234,7 @@ impl Authority {
     ) -> Result<AgentChain, SignError> {
         let issuer = Issuer::from_ca_cert_der(&self.agent_ca, &self.agent_ca_key)
             .map_err(SignError::Issue)?;
-        let making = Making {
-            now: clock.now(),
-            entropy: &OsEntropy,
-        };
+        let making = Making { now: clock.now(), entropy: &OsEntropy };
         enroll::sign(key, agent, &issuer, making).map_err(SignError::Issue)
     }
 

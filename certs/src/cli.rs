@@ -69,10 +69,7 @@ fn pin(file: &Path, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
     let certs = summaries(file)?;
     let authorities: Vec<&CertSummary> = certs.iter().filter(|cert| cert.authority).collect();
     let [authority] = authorities.as_slice() else {
-        anyhow::bail!(
-            "{} does not hold exactly one authority's certificate",
-            file.display()
-        );
+        anyhow::bail!("{} does not hold exactly one authority's certificate", file.display());
     };
     if json {
         writeln!(out, "{}", serde_json::json!({ "pin": authority.spki }))?;

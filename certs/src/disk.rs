@@ -63,10 +63,7 @@ pub enum FileError {
 
 impl FileError {
     pub(crate) fn damaged(path: &Path, what: &'static str) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            what,
-        }
+        Self::Damaged { path: path.to_owned(), what }
     }
 
     /// Whether the file is simply not there.
@@ -99,27 +96,17 @@ pub(crate) fn read_public(path: &Path) -> Result<Vec<u8>, FileError> {
 /// Reads a secret file; refuses one that others may read.
 pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let file = File::open(path).map_err(|source| io("reading", path, source))?;
-    let mode = file
-        .metadata()
-        .map_err(|source| io("reading", path, source))?
-        .permissions()
-        .mode()
-        & 0o777;
+    let mode =
+        file.metadata().map_err(|source| io("reading", path, source))?.permissions().mode() & 0o777;
     if mode & FOREIGN_MODE != 0 {
-        return Err(FileError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(FileError::Exposed { path: path.to_owned(), mode });
     }
     read_secret(file, path)
 }
 
 /// Reads a secret file that somebody else keeps, such as a mounted key; its mode is theirs to set.
 pub(crate) fn read_foreign_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    read_secret(
-        File::open(path).map_err(|source| io("reading", path, source))?,
-        path,
-    )
+    read_secret(File::open(path).map_err(|source| io("reading", path, source))?, path)
 }
 
 /// Writes a file that anybody may see.
@@ -199,16 +186,10 @@ fn read_secret(file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError>
 }
 
 fn read_limited(file: File, bytes: &mut Vec<u8>, path: &Path) -> Result<(), FileError> {
-    let limit = u64::try_from(MAX_FILE_LEN)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    file.take(limit)
-        .read_to_end(bytes)
-        .map_err(|source| io("reading", path, source))?;
+    let limit = u64::try_from(MAX_FILE_LEN).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(bytes).map_err(|source| io("reading", path, source))?;
     if bytes.len() > MAX_FILE_LEN {
-        return Err(FileError::TooLong {
-            path: path.to_owned(),
-        });
+        return Err(FileError::TooLong { path: path.to_owned() });
     }
     Ok(())
 }
@@ -219,11 +200,7 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(FileError::damaged(path, "it has no folder"));
     };
-    let dir = if dir.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        dir
-    };
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let mut partial_name = std::ffi::OsString::from(".");
     partial_name.push(name);
     partial_name.push(format!(".{}.partial", std::process::id()));
@@ -246,19 +223,11 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
 fn io(action: &'static str, path: &Path, source: std::io::Error) -> FileError {
-    FileError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
+    FileError::Io { action, path: path.to_owned(), source }
 }

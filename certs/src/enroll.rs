@@ -134,10 +134,7 @@ impl PublicKeyData for ProvenKey {
 impl AgentKey {
     /// A signing request (DER PKCS#10) for this key, signed with it; it names nobody.
     #[must_use]
-    #[expect(
-        clippy::expect_used,
-        reason = "an empty request holds nothing that can be refused"
-    )]
+    #[expect(clippy::expect_used, reason = "an empty request holds nothing that can be refused")]
     pub fn csr_der(&self) -> Vec<u8> {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();

@@ -50,11 +50,7 @@ impl fmt::Display for CertSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "subject    {}", self.subject)?;
         writeln!(f, "issuer     {}", self.issuer)?;
-        writeln!(
-            f,
-            "authority  {}",
-            if self.authority { "yes" } else { "no" }
-        )?;
+        writeln!(f, "authority  {}", if self.authority { "yes" } else { "no" })?;
         writeln!(f, "names      {}", list(&self.names))?;
         writeln!(f, "usages     {}", list(&self.usages))?;
         writeln!(f, "valid      {} to {}", self.not_before, self.not_after)?;
@@ -63,11 +59,7 @@ impl fmt::Display for CertSummary {
 }
 
 fn list(items: &[String]) -> String {
-    if items.is_empty() {
-        "none".to_owned()
-    } else {
-        items.join(", ")
-    }
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 
 fn summary(cert: &X509Certificate<'_>) -> Option<CertSummary> {
@@ -88,9 +80,7 @@ fn summary(cert: &X509Certificate<'_>) -> Option<CertSummary> {
 }
 
 fn rfc3339(secs: i64) -> Option<String> {
-    jiff::Timestamp::from_second(secs)
-        .ok()
-        .map(|moment| moment.to_string())
+    jiff::Timestamp::from_second(secs).ok().map(|moment| moment.to_string())
 }
 
 fn name_text(name: &GeneralName<'_>) -> String {

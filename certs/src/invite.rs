@@ -105,10 +105,7 @@ fn parse_address(text: &str) -> Option<HubAddress> {
     if port == 0 || port.to_string() != port_text {
         return None;
     }
-    let host = match host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(inner) => inner.parse::<Ipv6Addr>().ok()?.to_string(),
         None => {
             let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
@@ -185,13 +182,7 @@ impl Invite {
         if addresses.is_empty() || addresses.len() > MAX_INVITE_ADDRESSES {
             return Err(InviteError::AddressCount);
         }
-        Ok(Self {
-            hub,
-            addresses,
-            pins,
-            token,
-            expiry,
-        })
+        Ok(Self { hub, addresses, pins, token, expiry })
     }
 
     /// Which hub invites.
@@ -229,11 +220,7 @@ impl Invite {
     /// # Errors
     /// [`Expired`] from the moment of expiry on.
     pub fn check_expiry(&self, now: Timestamp) -> Result<(), Expired> {
-        if now < self.expiry {
-            Ok(())
-        } else {
-            Err(Expired { at: self.expiry })
-        }
+        if now < self.expiry { Ok(()) } else { Err(Expired { at: self.expiry }) }
     }
 
     fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
@@ -314,11 +301,7 @@ impl FromStr for Invite {
         }
         let Some(body) = text.strip_prefix(HEAD) else {
             let other = text.starts_with(FAMILY);
-            return Err(if other {
-                InviteError::Version
-            } else {
-                InviteError::NotAnInvite
-            });
+            return Err(if other { InviteError::Version } else { InviteError::NotAnInvite });
         };
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(body).map_err(|error| match error {
             base64::DecodeError::InvalidByte(..) => InviteError::Alphabet,
@@ -341,10 +324,7 @@ fn body_len(bytes: &[u8]) -> Option<usize> {
 }
 
 fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
-    let digest = Sha256::new()
-        .chain_update(HEAD)
-        .chain_update(body)
-        .finalize();
+    let digest = Sha256::new().chain_update(HEAD).chain_update(body).finalize();
     let mut checksum = [0; CHECKSUM_LEN];
     checksum.copy_from_slice(&digest[..CHECKSUM_LEN]);
     checksum
@@ -357,9 +337,7 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], InviteError> {
 }
 
 fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], InviteError> {
-    take(rest, N)?
-        .try_into()
-        .map_err(|_| InviteError::Truncated)
+    take(rest, N)?.try_into().map_err(|_| InviteError::Truncated)
 }
 
 #[cfg(test)]

@@ -57,26 +57,17 @@ impl PrivateKey {
         pkcs8.extend_from_slice(seed.as_slice());
         let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_slice())
             .expect("a seed of the right length makes a key");
-        Self {
-            pair: Pair::Ed25519(pair),
-            pkcs8,
-        }
+        Self { pair: Pair::Ed25519(pair), pkcs8 }
     }
 
     /// Makes an ECDSA P-256 key from the system's chance: the library takes no other.
-    #[expect(
-        clippy::expect_used,
-        reason = "fails only when the system has no entropy"
-    )]
+    #[expect(clippy::expect_used, reason = "fails only when the system has no entropy")]
     pub(crate) fn generate_p256() -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
             .expect("the operating system gives random bytes");
         let pkcs8 = pair.to_pkcs8v1().expect("a fresh key has a PKCS#8 form");
         let pkcs8 = Zeroizing::new(pkcs8.as_ref().to_vec());
-        Self {
-            pair: Pair::P256(pair),
-            pkcs8,
-        }
+        Self { pair: Pair::P256(pair), pkcs8 }
     }
 
     /// Reads a key of `kind` from a PKCS#8 PEM file with mode 0600.

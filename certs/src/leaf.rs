@@ -81,10 +81,7 @@ pub(crate) fn authority(
                 "Weft agent CA",
                 hub,
                 ExtendedKeyUsagePurpose::ClientAuth,
-                NameConstraints {
-                    permitted_subtrees: Vec::new(),
-                    excluded_subtrees,
-                },
+                NameConstraints { permitted_subtrees: Vec::new(), excluded_subtrees },
             )
         }
         Ca::Users(hub, names) => (
@@ -127,10 +124,8 @@ pub(crate) fn users(
 ) -> Result<CertificateDer<'static>, rcgen::Error> {
     let mut params = leaf("Weft users door", HUB_LEAF_LIFETIME, making);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.subject_alt_names = names
-        .iter()
-        .map(HostName::subject_alt_name)
-        .collect::<Result<_, _>>()?;
+    params.subject_alt_names =
+        names.iter().map(HostName::subject_alt_name).collect::<Result<_, _>>()?;
     Ok(params.signed_by(key, issuer)?.into())
 }
 
@@ -174,10 +169,7 @@ fn params(name: &str, lifetime: Duration, making: Making<'_>) -> CertificatePara
 }
 
 fn every_address() -> Vec<GeneralSubtree> {
-    [
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    ]
-    .map(|address| GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, 0)))
-    .to_vec()
+    [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)]
+        .map(|address| GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, 0)))
+        .to_vec()
 }

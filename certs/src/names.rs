@@ -105,14 +105,10 @@ impl FromStr for HostName {
         }
         let name = text.to_ascii_lowercase();
         // What ends in digits is a mistyped address, not a name.
-        let numeric_end = name
-            .rsplit('.')
-            .next()
-            .is_none_or(|label| label.bytes().all(|b| b.is_ascii_digit()));
+        let numeric_end =
+            name.rsplit('.').next().is_none_or(|label| label.bytes().all(|b| b.is_ascii_digit()));
         if numeric_end || name.ends_with('.') || DnsName::try_from(name.as_str()).is_err() {
-            return Err(InvalidHostName {
-                name: text.to_owned(),
-            });
+            return Err(InvalidHostName { name: text.to_owned() });
         }
         Ok(Self::Dns(name))
     }
@@ -126,20 +122,9 @@ mod tests {
 
     #[test]
     fn host_names_are_names_or_addresses_and_nothing_else() {
-        assert_eq!(
-            "Hub.Example".parse(),
-            Ok(HostName::Dns("hub.example".into()))
-        );
+        assert_eq!("Hub.Example".parse(), Ok(HostName::Dns("hub.example".into())));
         assert_eq!("::1".parse(), Ok(HostName::Ip(Ipv6Addr::LOCALHOST.into())));
-        for bad in [
-            "",
-            "*.example",
-            "a b",
-            "10.0.0.300",
-            "host:8443",
-            "example.",
-            "https://h",
-        ] {
+        for bad in ["", "*.example", "a b", "10.0.0.300", "host:8443", "example.", "https://h"] {
             assert!(bad.parse::<HostName>().is_err(), "{bad:?} was taken");
         }
     }

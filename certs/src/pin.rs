@@ -107,10 +107,7 @@ impl FromStr for Pins {
 
     fn from_str(text: &str) -> Result<Self, InvalidPin> {
         let (current, next) = text.split_once('.').ok_or(InvalidPin(()))?;
-        Ok(Self {
-            current: current.parse()?,
-            next: next.parse()?,
-        })
+        Ok(Self { current: current.parse()?, next: next.parse()? })
     }
 }
 
@@ -139,19 +136,13 @@ mod tests {
 
     #[test]
     fn the_text_of_pins_is_frozen_and_round_trips() {
-        let pins = Pins {
-            current: SpkiHash([0x11; 32]),
-            next: SpkiHash([0xfe; 32]),
-        };
+        let pins = Pins { current: SpkiHash([0x11; 32]), next: SpkiHash([0xfe; 32]) };
         let text = "ERERERERERERERERERERERERERERERERERERERERERE.\
                     _v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v4";
         assert_eq!(pins.to_string(), text);
         assert_eq!(text.parse(), Ok(pins));
         assert_eq!(serde_json::to_string(&pins).unwrap(), format!("\"{text}\""));
-        assert_eq!(
-            serde_json::from_str::<Pins>(&format!("\"{text}\"")).unwrap(),
-            pins
-        );
+        assert_eq!(serde_json::from_str::<Pins>(&format!("\"{text}\"")).unwrap(), pins);
     }
 
     #[test]

@@ -117,10 +117,8 @@ pub fn tunnel_tls(
     identity: &AgentIdentity,
     clock: Arc<dyn Clock>,
 ) -> Result<ClientConfig, Error> {
-    let certified = CertifiedKey::new(
-        identity.chain().certs().to_vec(),
-        identity.key().private().tls()?,
-    );
+    let certified =
+        CertifiedKey::new(identity.chain().certs().to_vec(), identity.key().private().tls()?);
     let config = hub_client(pins, hub, clock)?
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     Ok(hardened(config, ALPN_TUNNEL))
@@ -131,10 +129,7 @@ pub fn tunnel_tls(
 /// # Errors
 /// The TLS library's reason where it refuses the configuration.
 pub fn join_tls(pins: Pins, hub: HubId, clock: Arc<dyn Clock>) -> Result<ClientConfig, Error> {
-    Ok(hardened(
-        hub_client(pins, hub, clock)?.with_no_client_auth(),
-        ALPN_JOIN,
-    ))
+    Ok(hardened(hub_client(pins, hub, clock)?.with_no_client_auth(), ALPN_JOIN))
 }
 
 type ClientWithVerifier = ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
@@ -144,9 +139,7 @@ fn hub_client(pins: Pins, hub: HubId, clock: Arc<dyn Clock>) -> Result<ClientWit
     let builder: ConfigBuilder<ClientConfig, WantsVerifier> =
         ClientConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
             .with_protocol_versions(&[&TLS13])?;
-    Ok(builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier))
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
 }
 
 fn hardened(mut config: ClientConfig, alpn: &[u8]) -> ClientConfig {

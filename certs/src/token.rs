@@ -92,12 +92,7 @@ mod tests {
     fn the_hash_of_a_token_is_frozen_and_its_debug_shows_nothing() {
         let token = Token::from_slice(&[0xab; 32]).unwrap();
         let want = "9a2db2e23f1504cd056606553ac049c5e718e8f9ce9233876df1a7a1821af885";
-        let hash: String = token
-            .hash()
-            .as_bytes()
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let hash: String = token.hash().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hash, want);
         assert_eq!(format!("{token:?}"), "Token(redacted)");
         assert!(Token::from_slice(&[0; 31]).is_none());

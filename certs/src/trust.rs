@@ -78,9 +78,7 @@ impl AgentVerifier {
         issuer: &CertificateDer<'_>,
         trust: Arc<dyn AgentTrust>,
     ) -> Result<Self, Error> {
-        let issuer = webpki::anchor_from_trusted_cert(issuer)
-            .map_err(refusal)?
-            .to_owned();
+        let issuer = webpki::anchor_from_trusted_cert(issuer).map_err(refusal)?.to_owned();
         Ok(Self { issuer, trust })
     }
 }
@@ -147,10 +145,7 @@ pub(crate) struct HubVerifier {
 
 impl HubVerifier {
     pub(crate) fn new(pins: Pins, hub: HubId) -> Self {
-        Self {
-            pins,
-            name: server_name(hub),
-        }
+        Self { pins, name: server_name(hub) }
     }
 }
 
@@ -173,16 +168,12 @@ impl ServerCertVerifier for HubVerifier {
         let mut pinned = Vec::with_capacity(intermediates.len());
         for cert in intermediates {
             let issuer = webpki::anchor_from_trusted_cert(cert).map_err(refusal)?;
-            if self
-                .pins
-                .contains(&SpkiHash::of_spki(&webpki::spki_for_anchor(&issuer)))
-            {
+            if self.pins.contains(&SpkiHash::of_spki(&webpki::spki_for_anchor(&issuer))) {
                 pinned.push(issuer);
             }
         }
         let leaf = verify_issued(end_entity, &pinned, KeyUsage::required(SERVER_AUTH), now)?;
-        leaf.verify_is_valid_for_subject_name(&self.name)
-            .map_err(refusal)?;
+        leaf.verify_is_valid_for_subject_name(&self.name).map_err(refusal)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -232,10 +223,7 @@ fn refusal(reason: webpki::Error) -> Error {
         CertificateError::NotValidYet
     } else if matches!(reason, E::UnknownIssuer | E::CaUsedAsEndEntity) {
         CertificateError::UnknownIssuer
-    } else if matches!(
-        reason,
-        E::CertNotValidForName(_) | E::NameConstraintViolation
-    ) {
+    } else if matches!(reason, E::CertNotValidForName(_) | E::NameConstraintViolation) {
         CertificateError::NotValidForName
     } else if matches!(reason, E::RequiredEkuNotFoundContext(_)) {
         CertificateError::InvalidPurpose

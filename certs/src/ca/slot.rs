@@ -40,11 +40,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) const fn new(hub: HubId, names: Vec<String>) -> Self {
-        Self {
-            format: FORMAT,
-            hub,
-            names,
-        }
+        Self { format: FORMAT, hub, names }
     }
 
     pub(super) fn load(dir: &Path) -> Result<Self, AuthorityError> {
@@ -52,9 +48,7 @@ impl Record {
         let text = match disk::read_public(&path) {
             Ok(text) => text,
             Err(error) if error.is_missing() => {
-                return Err(AuthorityError::Missing {
-                    dir: dir.to_owned(),
-                });
+                return Err(AuthorityError::Missing { dir: dir.to_owned() });
             }
             Err(error) => return Err(error.into()),
         };
@@ -150,10 +144,7 @@ impl Slot {
 
     pub(super) fn load_certified(self, dir: &Path) -> Result<Arc<CertifiedKey>, AuthorityError> {
         let (chain, key) = self.load_pair(dir)?;
-        Ok(Arc::new(CertifiedKey::new(
-            chain,
-            key.tls().map_err(AuthorityError::Tls)?,
-        )))
+        Ok(Arc::new(CertifiedKey::new(chain, key.tls().map_err(AuthorityError::Tls)?)))
     }
 
     /// Whether the leaf is there, was issued by `issuer` and has a third of its life left.

@@ -8,14 +8,10 @@ const GOLDEN: &str = "weft-invite-1.AZIMHnuKcACAAAAAAAAAAQAGZRcomIAAERERERERERER
 
 fn golden() -> Invite {
     let hub = "01920c1e-7b8a-7000-8000-000000000001".parse().unwrap();
-    let pins = Pins {
-        current: SpkiHash::from_bytes([0x11; 32]),
-        next: SpkiHash::from_bytes([0x22; 32]),
-    };
-    let addresses = vec![
-        "hub.example:7443".parse().unwrap(),
-        "[2001:db8::1]:7443".parse().unwrap(),
-    ];
+    let pins =
+        Pins { current: SpkiHash::from_bytes([0x11; 32]), next: SpkiHash::from_bytes([0x22; 32]) };
+    let addresses =
+        vec!["hub.example:7443".parse().unwrap(), "[2001:db8::1]:7443".parse().unwrap()];
     let token = Token::from_slice(&[0x33; 32]).unwrap();
     let expiry = Timestamp::from_secs(1_800_000_000);
     Invite::new(hub, addresses, pins, token, expiry).unwrap()
@@ -39,10 +35,7 @@ fn debug_of_an_invite_does_not_show_the_token() {
 fn an_invite_holds_until_the_moment_of_its_expiry() {
     let invite = golden();
     let expiry = invite.expiry();
-    assert_eq!(
-        invite.check_expiry(Timestamp::from_micros(expiry.as_micros() - 1)),
-        Ok(())
-    );
+    assert_eq!(invite.check_expiry(Timestamp::from_micros(expiry.as_micros() - 1)), Ok(()));
     assert_eq!(invite.check_expiry(expiry), Err(Expired { at: expiry }));
 }
 
@@ -51,19 +44,10 @@ fn errors_say_what_is_wrong_with_the_line() {
     let parse = |text: &str| text.parse::<Invite>().unwrap_err();
     assert_eq!(parse(""), InviteError::NotAnInvite);
     assert_eq!(parse("hello"), InviteError::NotAnInvite);
-    assert_eq!(
-        parse(&GOLDEN.replace("invite-1.", "invite-2.")),
-        InviteError::Version
-    );
+    assert_eq!(parse(&GOLDEN.replace("invite-1.", "invite-2.")), InviteError::Version);
     assert_eq!(parse(HEAD), InviteError::Truncated);
-    assert_eq!(
-        parse(&GOLDEN.replacen("ERER", "ER+R", 1)),
-        InviteError::Alphabet
-    );
-    assert_eq!(
-        parse(&GOLDEN.replacen("ERER", "ERES", 1)),
-        InviteError::Checksum
-    );
+    assert_eq!(parse(&GOLDEN.replacen("ERER", "ER+R", 1)), InviteError::Alphabet);
+    assert_eq!(parse(&GOLDEN.replacen("ERER", "ERES", 1)), InviteError::Checksum);
     assert_eq!(parse(&format!("{GOLDEN}AAAA")), InviteError::Checksum);
     assert_eq!(parse(&"x".repeat(MAX_INVITE_LEN + 1)), InviteError::TooLong);
 }
@@ -71,11 +55,7 @@ fn errors_say_what_is_wrong_with_the_line() {
 #[test]
 fn an_invite_cut_anywhere_is_refused_as_cut() {
     for len in HEAD.len()..GOLDEN.len() {
-        assert_eq!(
-            GOLDEN[..len].parse::<Invite>(),
-            Err(InviteError::Truncated),
-            "at {len}"
-        );
+        assert_eq!(GOLDEN[..len].parse::<Invite>(), Err(InviteError::Truncated), "at {len}");
     }
 }
 
@@ -86,21 +66,12 @@ fn the_longest_invite_fits_its_limit_and_reads_back() {
     let address: HubAddress = format!("{host}:65535").parse().unwrap();
     let build = |count| {
         let addresses = vec![address.clone(); count];
-        Invite::new(
-            golden.hub,
-            addresses,
-            golden.pins,
-            golden.token.clone(),
-            golden.expiry,
-        )
+        Invite::new(golden.hub, addresses, golden.pins, golden.token.clone(), golden.expiry)
     };
     let longest = build(MAX_INVITE_ADDRESSES).unwrap();
     assert_eq!(longest.to_string().len(), MAX_INVITE_LEN);
     assert_eq!(longest.to_string().parse(), Ok(longest));
-    assert_eq!(
-        build(MAX_INVITE_ADDRESSES + 1),
-        Err(InviteError::AddressCount)
-    );
+    assert_eq!(build(MAX_INVITE_ADDRESSES + 1), Err(InviteError::AddressCount));
     assert_eq!(build(0), Err(InviteError::AddressCount));
 }
 
@@ -148,10 +119,8 @@ fn any_invite() -> impl Strategy<Value = Invite> {
         any::<([u8; 32], [u8; 32], [u8; 32], u64)>(),
     )
         .prop_map(|(hub, addresses, (current, next, token, expiry))| {
-            let pins = Pins {
-                current: SpkiHash::from_bytes(current),
-                next: SpkiHash::from_bytes(next),
-            };
+            let pins =
+                Pins { current: SpkiHash::from_bytes(current), next: SpkiHash::from_bytes(next) };
             Invite::new(
                 HubId::from_slice(&hub).unwrap(),
                 addresses,

@@ -36,31 +36,18 @@ impl Mesh {
         let entropy = SeededEntropy::new(5);
         let hub = HubId::generate(&SystemClock, &entropy);
         let agent = AgentId::generate(&SystemClock, &entropy);
-        let making = Making {
-            now: NOW,
-            entropy: &entropy,
-        };
+        let making = Making { now: NOW, entropy: &entropy };
         let make = |kind| {
             let key = PrivateKey::generate_ed25519(&entropy);
             (leaf::authority(kind, &key, making).unwrap(), key)
         };
         let (node_ca, agent_ca) = (make(Ca::Node(hub)), make(Ca::Agent(hub)));
         let leaf_key = PrivateKey::generate_ed25519(&entropy);
-        Self {
-            entropy,
-            hub,
-            agent,
-            node_ca,
-            agent_ca,
-            leaf_key,
-        }
+        Self { entropy, hub, agent, node_ca, agent_ca, leaf_key }
     }
 
     fn making(&self) -> Making<'_> {
-        Making {
-            now: NOW,
-            entropy: &self.entropy,
-        }
+        Making { now: NOW, entropy: &self.entropy }
     }
 
     /// A node's certificate, issued by whichever authority.
@@ -79,9 +66,11 @@ impl Mesh {
     }
 
     fn hub_accepts(&self, cert: &CertificateDer<'_>) -> Result<ClientCertVerified, Error> {
-        AgentVerifier::new(&self.agent_ca.0, Arc::new(TrustAll))
-            .unwrap()
-            .verify_client_cert(cert, &[], unix_now())
+        AgentVerifier::new(&self.agent_ca.0, Arc::new(TrustAll)).unwrap().verify_client_cert(
+            cert,
+            &[],
+            unix_now(),
+        )
     }
 
     fn agent_accepts(
@@ -91,14 +80,7 @@ impl Mesh {
         pinned: &CertificateDer<'_>,
     ) -> Result<ServerCertVerified, Error> {
         let pin = SpkiHash::of_cert(pinned).unwrap();
-        HubVerifier::new(
-            Pins {
-                current: pin,
-                next: pin,
-            },
-            self.hub,
-        )
-        .verify_server_cert(
+        HubVerifier::new(Pins { current: pin, next: pin }, self.hub).verify_server_cert(
             cert,
             std::slice::from_ref(issuer),
             &server_name(self.hub),
@@ -119,28 +101,18 @@ fn cause<T>(result: Result<T, Error>) -> CertificateError {
 fn each_kind_passes_at_its_own_door() {
     let mesh = Mesh::new();
     mesh.hub_accepts(&mesh.agent(&mesh.agent_ca)).unwrap();
-    mesh.agent_accepts(&mesh.node(&mesh.node_ca), &mesh.node_ca.0, &mesh.node_ca.0)
-        .unwrap();
+    mesh.agent_accepts(&mesh.node(&mesh.node_ca), &mesh.node_ca.0, &mesh.node_ca.0).unwrap();
 }
 
 #[test]
 fn another_authority_is_refused_though_usage_and_name_fit() {
     let mesh = Mesh::new();
-    let foreign = Mesh {
-        entropy: SeededEntropy::new(6),
-        ..Mesh::new()
-    };
+    let foreign = Mesh { entropy: SeededEntropy::new(6), ..Mesh::new() };
     let key = PrivateKey::generate_ed25519(&foreign.entropy);
-    let other = (
-        leaf::authority(Ca::Agent(mesh.hub), &key, foreign.making()).unwrap(),
-        key,
-    );
+    let other = (leaf::authority(Ca::Agent(mesh.hub), &key, foreign.making()).unwrap(), key);
     let reason = cause(mesh.hub_accepts(&mesh.agent(&other)));
     assert!(
-        matches!(
-            reason,
-            CertificateError::BadSignature | CertificateError::UnknownIssuer
-        ),
+        matches!(reason, CertificateError::BadSignature | CertificateError::UnknownIssuer),
         "{reason:?}"
     );
     let reason = cause(mesh.agent_accepts(&mesh.node(&mesh.node_ca), &mesh.node_ca.0, &other.0));
@@ -190,10 +162,7 @@ fn another_hub_of_the_same_authority_is_refused_by_name() {
 fn an_authority_itself_and_a_pile_of_certificates_are_refused() {
     let mesh = Mesh::new();
     let ca = &mesh.node_ca.0;
-    assert_eq!(
-        cause(mesh.agent_accepts(ca, ca, ca)),
-        CertificateError::UnknownIssuer
-    );
+    assert_eq!(cause(mesh.agent_accepts(ca, ca, ca)), CertificateError::UnknownIssuer);
     let leaf = mesh.agent(&mesh.agent_ca);
     let pile = vec![mesh.agent_ca.0.clone(); MAX_PEER_INTERMEDIATES + 1];
     let verifier = AgentVerifier::new(&mesh.agent_ca.0, Arc::new(TrustAll)).unwrap();

@@ -15,10 +15,7 @@ use weft_proto::ids::HubId;
 fn a_trusted_agent_and_its_hub_meet_on_tls13_under_the_tunnel_protocol() {
     let world = World::new();
     let met = world.dial(world.tunnel()).both();
-    assert_eq!(
-        met.server.protocol_version(),
-        Some(ProtocolVersion::TLSv1_3)
-    );
+    assert_eq!(met.server.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     assert_eq!(met.server.alpn_protocol(), Some(ALPN_TUNNEL));
     assert_eq!(met.client.alpn_protocol(), Some(ALPN_TUNNEL));
     let peer = agent_of(met.server.peer_certificates().unwrap()).unwrap();
@@ -38,23 +35,12 @@ fn joining_needs_no_certificate() {
 #[test]
 fn a_hub_with_another_authority_is_refused_and_nothing_was_sent() {
     let (world, other) = (World::new(), World::new());
-    let wrong = tunnel_tls(
-        other.authority.pins(),
-        world.hub(),
-        &world.identity,
-        world.clock(),
-    );
+    let wrong = tunnel_tls(other.authority.pins(), world.hub(), &world.identity, world.clock());
     let met = world.dial(wrong.unwrap());
     assert_eq!(cert_error(met.client), CertificateError::UnknownIssuer);
-    assert_eq!(
-        met.server.unwrap_err(),
-        Error::AlertReceived(AlertDescription::UnknownCA)
-    );
+    assert_eq!(met.server.unwrap_err(), Error::AlertReceived(AlertDescription::UnknownCA));
     let wrong = join_tls(other.authority.pins(), world.hub(), world.clock()).unwrap();
-    assert_eq!(
-        cert_error(world.dial(wrong).client),
-        CertificateError::UnknownIssuer
-    );
+    assert_eq!(cert_error(world.dial(wrong).client), CertificateError::UnknownIssuer);
 }
 
 #[test]
@@ -62,16 +48,7 @@ fn either_pin_alone_is_enough() {
     let world = World::new();
     let stranger = SpkiHash::from_bytes([1; 32]);
     let real = world.authority.pins().current;
-    for pins in [
-        Pins {
-            current: real,
-            next: stranger,
-        },
-        Pins {
-            current: stranger,
-            next: real,
-        },
-    ] {
+    for pins in [Pins { current: real, next: stranger }, Pins { current: stranger, next: real }] {
         let client = tunnel_tls(pins, world.hub(), &world.identity, world.clock()).unwrap();
         world.dial(client).both();
     }
@@ -91,24 +68,14 @@ fn agents_with_old_pins_stay_connected_through_one_change_of_authority_and_not_t
     world.dial(client()).both();
     let client = client();
     world.authority = rotate(&world);
-    assert_eq!(
-        cert_error(world.dial(client).client),
-        CertificateError::UnknownIssuer
-    );
+    assert_eq!(cert_error(world.dial(client).client), CertificateError::UnknownIssuer);
 }
 
 #[test]
 fn a_hub_under_another_id_is_refused() {
     let world = World::new();
     let other = HubId::generate(&*world.clock(), &OsEntropy);
-    let client = || {
-        tunnel_tls(
-            world.authority.pins(),
-            other,
-            &world.identity,
-            world.clock(),
-        )
-    };
+    let client = || tunnel_tls(world.authority.pins(), other, &world.identity, world.clock());
     let met = world.dial_name(client().unwrap(), server_name(other));
     assert_eq!(cert_error(met.client), CertificateError::NotValidForName);
     // Dialling under the right name does not help: the configuration knows which hub it is for.
@@ -122,24 +89,12 @@ fn an_agent_cannot_pose_as_a_hub() {
     let key = world.dir().join("agent.key");
     world.identity.key().save(&key).unwrap();
     // It shows its own certificate, alone, with its issuer, and with the pinned authority.
-    for issuers in [
-        &[][..],
-        &["agent-ca.pem"],
-        &["node-ca.pem"],
-        &["agent-ca.pem", "node-ca.pem"],
-    ] {
+    for issuers in [&[][..], &["agent-ca.pem"], &["node-ca.pem"], &["agent-ca.pem", "node-ca.pem"]]
+    {
         let chain = world.agent_chain_file(issuers);
-        let met = Meeting::of(
-            world.tunnel(),
-            pem_server(&chain, &key),
-            server_name(world.hub()),
-        );
+        let met = Meeting::of(world.tunnel(), pem_server(&chain, &key), server_name(world.hub()));
         // Usage comes first; that issuer and name alone would do is proven beside the verifier.
-        assert_eq!(
-            cert_error(met.client),
-            CertificateError::InvalidPurpose,
-            "{issuers:?}"
-        );
+        assert_eq!(cert_error(met.client), CertificateError::InvalidPurpose, "{issuers:?}");
     }
 }
 
@@ -154,20 +109,9 @@ fn a_node_cannot_pose_as_an_agent() {
 #[test]
 fn a_revoked_an_unknown_and_a_rekeyed_agent_get_nothing() {
     let world = World::new();
-    world.table.set(
-        world.identity.agent(),
-        world.identity.key().spki_hash(),
-        Verdict::Revoked,
-    );
-    assert_eq!(
-        cert_error(world.dial(world.tunnel()).server),
-        CertificateError::Revoked
-    );
-    world.table.set(
-        world.identity.agent(),
-        SpkiHash::from_bytes([9; 32]),
-        Verdict::Trusted,
-    );
+    world.table.set(world.identity.agent(), world.identity.key().spki_hash(), Verdict::Revoked);
+    assert_eq!(cert_error(world.dial(world.tunnel()).server), CertificateError::Revoked);
+    world.table.set(world.identity.agent(), SpkiHash::from_bytes([9; 32]), Verdict::Trusted);
     let refused = CertificateError::ApplicationVerificationFailure;
     assert_eq!(cert_error(world.dial(world.tunnel()).server), refused);
     world.table.clear();
@@ -177,22 +121,10 @@ fn a_revoked_an_unknown_and_a_rekeyed_agent_get_nothing() {
 #[test]
 fn an_agent_of_another_hub_is_refused_though_the_table_knows_its_name() {
     let (world, other) = (World::new(), World::new());
-    world.table.set(
-        other.identity.agent(),
-        other.identity.key().spki_hash(),
-        Verdict::Trusted,
-    );
-    let client = tunnel_tls(
-        world.authority.pins(),
-        world.hub(),
-        &other.identity,
-        world.clock(),
-    )
-    .unwrap();
-    assert_eq!(
-        cert_error(world.dial(client).server),
-        CertificateError::UnknownIssuer
-    );
+    world.table.set(other.identity.agent(), other.identity.key().spki_hash(), Verdict::Trusted);
+    let client =
+        tunnel_tls(world.authority.pins(), world.hub(), &other.identity, world.clock()).unwrap();
+    assert_eq!(cert_error(world.dial(client).server), CertificateError::UnknownIssuer);
 }
 
 #[test]
@@ -202,10 +134,7 @@ fn an_agent_comes_in_until_its_certificate_ends_by_the_hubs_clock() {
     world.dial(world.tunnel()).both();
     assert!(world.identity.renewal_due(world.now()));
     world.clock.advance(Duration::from_secs(2));
-    assert_eq!(
-        cert_error(world.dial(world.tunnel()).server),
-        CertificateError::Expired
-    );
+    assert_eq!(cert_error(world.dial(world.tunnel()).server), CertificateError::Expired);
     // It may still knock at the joining door, without a certificate.
     world.dial(world.join()).both();
 }
@@ -213,22 +142,14 @@ fn an_agent_comes_in_until_its_certificate_ends_by_the_hubs_clock() {
 #[test]
 fn an_expired_or_future_node_is_refused_by_the_agents_clock() {
     let world = World::new();
-    world
-        .clock
-        .advance(HUB_LEAF_LIFETIME + Duration::from_secs(1));
-    assert_eq!(
-        cert_error(world.dial(world.join()).client),
-        CertificateError::Expired
-    );
+    world.clock.advance(HUB_LEAF_LIFETIME + Duration::from_secs(1));
+    assert_eq!(cert_error(world.dial(world.join()).client), CertificateError::Expired);
     world.clock.set(world.started);
     world.dial(world.join()).both();
     world.clock.set(weft_proto::time::Timestamp::from_secs(
         world.started.as_secs() - BACKDATE.as_secs() - 1,
     ));
-    assert_eq!(
-        cert_error(world.dial(world.join()).client),
-        CertificateError::NotValidYet
-    );
+    assert_eq!(cert_error(world.dial(world.join()).client), CertificateError::NotValidYet);
 }
 
 #[test]
@@ -246,15 +167,8 @@ fn nothing_is_ever_given_out_that_could_be_resumed() {
         assert!(!met.client.is_early_data_accepted());
     }
     // A revocation between two connections of one client therefore always bites.
-    world.table.set(
-        world.identity.agent(),
-        world.identity.key().spki_hash(),
-        Verdict::Revoked,
-    );
-    assert_eq!(
-        cert_error(world.dial(greedy).server),
-        CertificateError::Revoked
-    );
+    world.table.set(world.identity.agent(), world.identity.key().spki_hash(), Verdict::Revoked);
+    assert_eq!(cert_error(world.dial(greedy).server), CertificateError::Revoked);
 }
 
 #[test]

@@ -68,9 +68,7 @@ fn leaves_are_renewed_in_the_last_third_of_their_life_and_not_before() {
     let world = World::new();
     let leaves = || ["node.pem", "users.pem"].map(|name| fs::read(world.dir().join(name)).unwrap());
     let first = leaves();
-    world
-        .clock
-        .advance(HUB_LEAF_LIFETIME / 3 * 2 - Duration::from_secs(60));
+    world.clock.advance(HUB_LEAF_LIFETIME / 3 * 2 - Duration::from_secs(60));
     open(&world).unwrap();
     assert_eq!(leaves(), first);
     world.clock.advance(Duration::from_secs(120));
@@ -94,12 +92,7 @@ fn every_damaged_file_is_named() {
             continue;
         }
         let good = fs::read(&path).unwrap();
-        for damage in [
-            &b""[..],
-            b"junk",
-            &good[..good.len() / 2],
-            &vec![b'x'; 100_000],
-        ] {
+        for damage in [&b""[..], b"junk", &good[..good.len() / 2], &vec![b'x'; 100_000]] {
             fs::write(&path, damage).unwrap();
             let error = open(&world).unwrap_err();
             assert!(error.to_string().contains(name), "{name}: {error}");
@@ -119,26 +112,16 @@ fn a_key_that_others_may_read_is_refused_by_name() {
     let path = world.dir().join("agent-ca.key");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let error = open(&world).unwrap_err();
-    assert!(matches!(
-        error,
-        AuthorityError::File(FileError::Exposed { mode: 0o640, .. })
-    ));
+    assert!(matches!(error, AuthorityError::File(FileError::Exposed { mode: 0o640, .. })));
     assert!(error.to_string().contains("agent-ca.key"), "{error}");
 }
 
 #[test]
 fn a_key_of_another_authority_is_refused_by_name() {
     let (world, other) = (World::new(), World::new());
-    fs::copy(
-        other.dir().join("node-ca.key"),
-        world.dir().join("node-ca.key"),
-    )
-    .unwrap();
+    fs::copy(other.dir().join("node-ca.key"), world.dir().join("node-ca.key")).unwrap();
     let error = open(&world).unwrap_err();
-    assert!(
-        matches!(error, AuthorityError::Mismatch { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, AuthorityError::Mismatch { .. }), "{error:?}");
     assert!(error.to_string().contains("node-ca.key"), "{error}");
 }
 
@@ -158,10 +141,7 @@ fn an_agents_identity_survives_its_files() {
     world.identity.key().save(&key).unwrap();
     world.identity.chain().save(&chain).unwrap();
     assert_eq!(mode(&key), 0o600);
-    let (key, chain) = (
-        AgentKey::load(&key).unwrap(),
-        AgentChain::load(&chain).unwrap(),
-    );
+    let (key, chain) = (AgentKey::load(&key).unwrap(), AgentChain::load(&chain).unwrap());
     let ders = chain.ders().map(<[u8]>::to_vec).collect();
     assert_eq!(AgentChain::from_ders(ders).unwrap(), chain);
     let identity = AgentIdentity::new(key, chain).unwrap();
@@ -174,23 +154,11 @@ fn a_node_is_not_an_agents_chain() {
     let world = World::new();
     let error = AgentChain::load(&world.dir().join("node.pem")).unwrap_err();
     assert!(error.to_string().contains("node.pem"), "{error}");
-    let ders = read_chain(&world.dir().join("users.pem"))
-        .iter()
-        .map(|c| c.to_vec())
-        .collect();
+    let ders = read_chain(&world.dir().join("users.pem")).iter().map(|c| c.to_vec()).collect();
     assert_eq!(AgentChain::from_ders(ders), Err(IdentityError::NotAnAgent));
-    assert_eq!(
-        AgentChain::from_ders(Vec::new()),
-        Err(IdentityError::ChainLength)
-    );
-    assert_eq!(
-        AgentChain::from_ders(vec![vec![0; 8]; 5]),
-        Err(IdentityError::ChainLength)
-    );
-    assert_eq!(
-        AgentChain::from_ders(vec![vec![0; 8]]),
-        Err(IdentityError::Malformed)
-    );
+    assert_eq!(AgentChain::from_ders(Vec::new()), Err(IdentityError::ChainLength));
+    assert_eq!(AgentChain::from_ders(vec![vec![0; 8]; 5]), Err(IdentityError::ChainLength));
+    assert_eq!(AgentChain::from_ders(vec![vec![0; 8]]), Err(IdentityError::Malformed));
 }
 
 #[test]
@@ -199,25 +167,16 @@ fn a_certificate_of_another_key_or_agent_makes_no_identity() {
     let other = AgentKey::generate(&OsEntropy);
     let agent = world.identity.agent();
     let sign = |key: &AgentKey, agent| {
-        world
-            .authority
-            .sign_agent(&key.csr_der(), agent, &*world.clock)
-            .unwrap()
+        world.authority.sign_agent(&key.csr_der(), agent, &*world.clock).unwrap()
     };
     let foreign = sign(&other, agent);
-    let renamed = sign(
-        world.identity.key(),
-        AgentId::generate(&*world.clock, &OsEntropy),
-    );
+    let renamed = sign(world.identity.key(), AgentId::generate(&*world.clock, &OsEntropy));
     world.clock.advance(AGENT_LIFETIME);
     let renewed = sign(world.identity.key(), agent);
     let wrong = AgentIdentity::new(AgentKey::generate(&OsEntropy), foreign.clone());
     assert_eq!(wrong.unwrap_err(), IdentityError::WrongKey);
     assert_eq!(world.identity.renew(foreign), Err(IdentityError::WrongKey));
-    assert_eq!(
-        world.identity.renew(renamed),
-        Err(IdentityError::NotAnAgent)
-    );
+    assert_eq!(world.identity.renew(renamed), Err(IdentityError::NotAnAgent));
     assert!(world.identity.renewal_due(world.now()));
     world.identity.renew(renewed).unwrap();
     assert!(!world.identity.renewal_due(world.now()));
@@ -230,11 +189,7 @@ fn a_signing_request_must_be_signed_with_its_own_key() {
     let csr = AgentKey::generate(&OsEntropy).csr_der();
     let refused = |csr: &[u8]| {
         let agent = world.identity.agent();
-        match world
-            .authority
-            .sign_agent(csr, agent, &*world.clock)
-            .map(drop)
-        {
+        match world.authority.sign_agent(csr, agent, &*world.clock).map(drop) {
             Err(SignError::Csr(reason)) => reason,
             other => panic!("wanted a refused request, got {other:?}"),
         }
@@ -252,16 +207,11 @@ fn a_signing_request_must_be_signed_with_its_own_key() {
     let mut unsigned = csr.clone();
     *unsigned.last_mut().unwrap() ^= 1;
     assert_eq!(refused(&unsigned), CsrError::NotProven);
-    assert_eq!(
-        refused(&[csr.as_slice(), &[0]].concat()),
-        CsrError::Malformed
-    );
+    assert_eq!(refused(&[csr.as_slice(), &[0]].concat()), CsrError::Malformed);
     assert_eq!(refused(&csr[..csr.len() - 1]), CsrError::Malformed);
     assert_eq!(refused(&vec![0x30; 5_000]), CsrError::TooLong);
     let p256 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let other = rcgen::CertificateParams::default()
-        .serialize_request(&p256)
-        .unwrap();
+    let other = rcgen::CertificateParams::default().serialize_request(&p256).unwrap();
     assert_eq!(refused(other.der()), CsrError::WrongKey);
 }
 
@@ -270,15 +220,11 @@ fn only_the_key_is_taken_from_a_signing_request() {
     let world = World::new();
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let mut wish = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    wish.distinguished_name
-        .push(rcgen::DnType::CommonName, "root");
+    wish.distinguished_name.push(rcgen::DnType::CommonName, "root");
     wish.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
     let csr = wish.serialize_request(&key).unwrap();
     let agent = AgentId::generate(&*world.clock, &OsEntropy);
-    let chain = world
-        .authority
-        .sign_agent(csr.der(), agent, &*world.clock)
-        .unwrap();
+    let chain = world.authority.sign_agent(csr.der(), agent, &*world.clock).unwrap();
     let path = world.dir().join("wish.pem");
     chain.save(&path).unwrap();
     let said = &summaries(&path).unwrap()[0];
@@ -295,12 +241,7 @@ fn no_private_key_shows_in_debug_or_in_an_error() {
     world.identity.key().save(&path).unwrap();
     let pem = fs::read_to_string(&path).unwrap();
     let secret = pem.lines().nth(1).unwrap();
-    let shown = format!(
-        "{:?} {:?} {:?}",
-        world.identity,
-        world.identity.key(),
-        world.authority
-    );
+    let shown = format!("{:?} {:?} {:?}", world.identity, world.identity.key(), world.authority);
     assert!(shown.contains("redacted"), "{shown}");
     for part in [secret, &secret[24..]] {
         assert!(!shown.contains(part));

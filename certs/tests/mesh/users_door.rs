@@ -33,10 +33,7 @@ fn name(text: &'static str) -> ServerName<'static> {
 fn users_with_the_ca_file_reach_every_name_over_both_versions() {
     let world = World::new();
     let ca = world.authority.users_ca_path();
-    assert_eq!(
-        std::fs::read_to_string(&ca).unwrap(),
-        world.authority.users_ca_pem()
-    );
+    assert_eq!(std::fs::read_to_string(&ca).unwrap(), world.authority.users_ca_pem());
     for host in ["localhost", "127.0.0.1", "::1", "hub.example", "192.0.2.7"] {
         for version in [&TLS12, &TLS13] {
             let door = world.authority.users_door().unwrap();
@@ -51,28 +48,16 @@ fn h2_is_preferred() {
     let world = World::new();
     let mut client = user(&world.authority.users_ca_path(), &TLS13);
     client.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
-    let met = Meeting::of(
-        client,
-        world.authority.users_door().unwrap(),
-        name("localhost"),
-    )
-    .both();
+    let met = Meeting::of(client, world.authority.users_door().unwrap(), name("localhost")).both();
     assert_eq!(met.client.alpn_protocol(), Some(&b"h2"[..]));
-    assert_eq!(
-        met.client.protocol_version(),
-        Some(ProtocolVersion::TLSv1_3)
-    );
+    assert_eq!(met.client.protocol_version(), Some(ProtocolVersion::TLSv1_3));
 }
 
 #[test]
 fn another_host_name_is_refused() {
     let world = World::new();
     let client = user(&world.authority.users_ca_path(), &TLS13);
-    let met = Meeting::of(
-        client,
-        world.authority.users_door().unwrap(),
-        name("api.openai.com"),
-    );
+    let met = Meeting::of(client, world.authority.users_door().unwrap(), name("api.openai.com"));
     assert_eq!(cert_error(met.client), CertificateError::NotValidForName);
 }
 
@@ -93,50 +78,28 @@ fn neither_an_agent_nor_a_node_can_pose_as_the_users_door() {
     }
     // Even a user who by mistake trusts the agents' authority is not fooled.
     let client = user(&world.dir().join("agent-ca.pem"), &TLS13);
-    let met = Meeting::of(
-        client,
-        pem_server(&agent_chain, &agent_key),
-        name("localhost"),
-    );
+    let met = Meeting::of(client, pem_server(&agent_chain, &agent_key), name("localhost"));
     assert_eq!(cert_error(met.client), CertificateError::InvalidPurpose);
 }
 
 #[test]
 fn the_users_door_cannot_pose_as_a_node() {
     let world = World::new();
-    let door = pem_server(
-        &world.dir().join("users.pem"),
-        &world.dir().join("users.key"),
-    );
+    let door = pem_server(&world.dir().join("users.pem"), &world.dir().join("users.key"));
     let met = Meeting::of(world.join(), door, weft_certs::server_name(world.hub()));
     // Agents take Ed25519 only, so the door cannot even show its certificate.
-    assert_eq!(
-        met.client.unwrap_err(),
-        Error::AlertReceived(AlertDescription::HandshakeFailure)
-    );
+    assert_eq!(met.client.unwrap_err(), Error::AlertReceived(AlertDescription::HandshakeFailure));
 }
 
 #[test]
 fn the_operators_own_chain_and_key_are_served() {
     let (world, operator) = (World::new(), World::new());
-    let (chain, key) = (
-        operator.dir().join("users.pem"),
-        operator.dir().join("users.key"),
-    );
+    let (chain, key) = (operator.dir().join("users.pem"), operator.dir().join("users.key"));
     let client = user(&operator.authority.users_ca_path(), &TLS13);
-    Meeting::of(
-        client,
-        users_door_from_pem(&chain, &key).unwrap(),
-        name("hub.example"),
-    )
-    .both();
+    Meeting::of(client, users_door_from_pem(&chain, &key).unwrap(), name("hub.example")).both();
     // The hub's own authority has no part in it.
     let client = user(&world.authority.users_ca_path(), &TLS13);
-    let met = Meeting::of(
-        client,
-        users_door_from_pem(&chain, &key).unwrap(),
-        name("localhost"),
-    );
+    let met = Meeting::of(client, users_door_from_pem(&chain, &key).unwrap(), name("localhost"));
     assert!(met.client.is_err());
 }
 
@@ -147,18 +110,9 @@ fn what_the_operator_mixed_up_is_named() {
     let error = users_door_from_pem(&chain, &key).unwrap_err();
     assert!(matches!(error, DoorError::Unusable { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(
-        text.contains("users.pem") && text.contains("users.key"),
-        "{text}"
-    );
+    assert!(text.contains("users.pem") && text.contains("users.key"), "{text}");
     // The two files swapped.
-    let (key, swapped) = (
-        world.dir().join("users.key"),
-        users_door_from_pem(&key, &chain),
-    );
+    let (key, swapped) = (world.dir().join("users.key"), users_door_from_pem(&key, &chain));
     let text = swapped.unwrap_err().to_string();
-    assert!(
-        text.contains("users.key") && text.contains("no PEM certificate"),
-        "{text} {key:?}"
-    );
+    assert!(text.contains("users.key") && text.contains("no PEM certificate"), "{text} {key:?}");
 }

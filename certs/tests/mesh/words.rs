@@ -8,19 +8,12 @@ use weft_certs::{Invite, Token};
 use weft_proto::entropy::OsEntropy;
 
 fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weft-certs"))
-        .args(args)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_weft-certs")).args(args).output().unwrap()
 }
 
 fn stdout(args: &[&str]) -> String {
     let output = run(args);
-    assert!(
-        output.status.success(),
-        "{args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -30,14 +23,8 @@ fn inspect_tells_names_usages_and_key_of_each_certificate() {
     let file = world.dir().join("node.pem");
     let file = file.to_str().unwrap();
     let text = stdout(&["inspect", file]);
-    assert!(
-        text.contains(&format!("dns:{}.hub.weft", world.hub())),
-        "{text}"
-    );
-    assert!(
-        text.contains("serverAuth") && !text.contains("clientAuth"),
-        "{text}"
-    );
+    assert!(text.contains(&format!("dns:{}.hub.weft", world.hub())), "{text}");
+    assert!(text.contains("serverAuth") && !text.contains("clientAuth"), "{text}");
     let json: serde_json::Value =
         serde_json::from_str(&stdout(&["inspect", file, "--json"])).unwrap();
     assert_eq!(json[1]["spki"], world.authority.pins().current.to_string());
@@ -65,44 +52,26 @@ fn invite_shows_everything_but_the_token() {
     let hex: String = token.expose().iter().map(|b| format!("{b:02x}")).collect();
     let addresses = vec!["hub.example:7443".parse().unwrap()];
     let expiry = world.now().after(Duration::from_secs(3_600));
-    let invite = Invite::new(
-        world.hub(),
-        addresses,
-        world.authority.pins(),
-        token,
-        expiry,
-    )
-    .unwrap();
+    let invite =
+        Invite::new(world.hub(), addresses, world.authority.pins(), token, expiry).unwrap();
     let line = invite.to_string();
-    for shown in [
-        stdout(&["invite", &line]),
-        stdout(&["invite", &line, "--json"]),
-    ] {
+    for shown in [stdout(&["invite", &line]), stdout(&["invite", &line, "--json"])] {
         assert!(shown.contains("hub.example:7443"), "{shown}");
-        assert!(
-            shown.contains(&world.authority.pins().current.to_string()),
-            "{shown}"
-        );
+        assert!(shown.contains(&world.authority.pins().current.to_string()), "{shown}");
         assert!(shown.contains("20"), "{shown}");
         assert!(!shown.contains(&secret) && !shown.contains(&hex), "{shown}");
     }
     let refused = run(&["invite", &line[..line.len() - 9]]);
     assert!(!refused.status.success());
     let reason = String::from_utf8_lossy(&refused.stderr);
-    assert!(
-        reason.contains("cut off") && !reason.contains(&line[..40]),
-        "{reason}"
-    );
+    assert!(reason.contains("cut off") && !reason.contains(&line[..40]), "{reason}");
 }
 
 #[test]
 fn every_help_has_an_example() {
-    for words in [
-        &["--help"][..],
-        &["inspect", "--help"],
-        &["pin", "--help"],
-        &["invite", "--help"],
-    ] {
+    for words in
+        [&["--help"][..], &["inspect", "--help"], &["pin", "--help"], &["invite", "--help"]]
+    {
         assert!(stdout(words).contains("Example:"), "{words:?}");
     }
 }

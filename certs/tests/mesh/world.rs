@@ -65,20 +65,11 @@ impl World {
         let authority = Authority::create(&dir, hub, &names, &*clock, &OsEntropy).unwrap();
         let agent = AgentId::generate(&*clock, &OsEntropy);
         let key = AgentKey::generate(&OsEntropy);
-        let chain = authority
-            .sign_agent(&key.csr_der(), agent, &*clock)
-            .unwrap();
+        let chain = authority.sign_agent(&key.csr_der(), agent, &*clock).unwrap();
         let identity = AgentIdentity::new(key, chain).unwrap();
         let table = Arc::new(Table::default());
         table.set(agent, identity.key().spki_hash(), Verdict::Trusted);
-        Self {
-            folder,
-            authority,
-            identity,
-            table,
-            clock,
-            started,
-        }
+        Self { folder, authority, identity, table, clock, started }
     }
 
     /// The authority's folder.
@@ -99,13 +90,7 @@ impl World {
     }
 
     pub(crate) fn tunnel(&self) -> ClientConfig {
-        tunnel_tls(
-            self.authority.pins(),
-            self.hub(),
-            &self.identity,
-            self.clock(),
-        )
-        .unwrap()
+        tunnel_tls(self.authority.pins(), self.hub(), &self.identity, self.clock()).unwrap()
     }
 
     pub(crate) fn join(&self) -> ClientConfig {
@@ -114,14 +99,9 @@ impl World {
 
     /// A client that dials a tunnel with some certificate of the authority's folder.
     pub(crate) fn tunnel_with_pem(&self, chain: &str, key: &str) -> ClientConfig {
-        let (chain, key) = (
-            read_chain(&self.dir().join(chain)),
-            read_key(&self.dir().join(key)),
-        );
+        let (chain, key) = (read_chain(&self.dir().join(chain)), read_key(&self.dir().join(key)));
         let mut roots = RootCertStore::empty();
-        roots
-            .add(read_chain(&self.dir().join("node-ca.pem")).swap_remove(0))
-            .unwrap();
+        roots.add(read_chain(&self.dir().join("node-ca.pem")).swap_remove(0)).unwrap();
         let provider = Arc::new(default_provider());
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
@@ -154,19 +134,12 @@ impl World {
 
     pub(crate) fn dial_name(&self, client: ClientConfig, name: ServerName<'static>) -> Meeting {
         let trust: Arc<dyn AgentTrust> = Arc::<Table>::clone(&self.table);
-        Meeting::of(
-            client,
-            self.authority.agents_door(trust, self.clock()).unwrap(),
-            name,
-        )
+        Meeting::of(client, self.authority.agents_door(trust, self.clock()).unwrap(), name)
     }
 }
 
 pub(crate) fn read_chain(path: &Path) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_file_iter(path)
-        .unwrap()
-        .map(Result::unwrap)
-        .collect()
+    CertificateDer::pem_file_iter(path).unwrap().map(Result::unwrap).collect()
 }
 
 pub(crate) fn read_key(path: &Path) -> PrivateKeyDer<'static> {
@@ -181,11 +154,7 @@ pub(crate) fn pem_server(chain: &Path, key: &Path) -> ServerConfig {
         .with_no_client_auth()
         .with_single_cert(read_chain(chain), read_key(key))
         .unwrap();
-    config.alpn_protocols = vec![
-        ALPN_TUNNEL.to_vec(),
-        ALPN_JOIN.to_vec(),
-        b"http/1.1".to_vec(),
-    ];
+    config.alpn_protocols = vec![ALPN_TUNNEL.to_vec(), ALPN_JOIN.to_vec(), b"http/1.1".to_vec()];
     config
 }
 
@@ -235,10 +204,7 @@ impl Meeting {
                 });
             }
         }
-        Self {
-            client: client_end.map(|()| client),
-            server: server_end.map(|()| server),
-        }
+        Self { client: client_end.map(|()| client), server: server_end.map(|()| server) }
     }
 
     pub(crate) fn both(self) -> Met {
