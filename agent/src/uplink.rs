@@ -12,11 +12,13 @@ mod identity;
 mod join;
 mod net;
 mod session;
+mod tunnel;
 
-pub use dial::{ConnectError, UplinkError};
+pub use dial::UplinkError;
 pub use identity::{HubRecord, IdentityFiles, IdentityFilesError};
 pub use join::{JoinError, Joined, join};
 pub use net::{HubNet, ResolveFuture, SystemNet};
+pub use tunnel::ConnectError;
 
 pub(crate) use dial::Uplink;
 pub(crate) use session::SessionParts;

@@ -13,11 +13,13 @@ mod client;
 mod connector;
 mod dial;
 mod tls;
+mod version;
 
 pub use body::{BodySender, RequestBody, RequestCut, UpstreamBodyError};
-pub use client::{Answer, Call, CallError, HttpVersion, Upstream, UpstreamSettings};
+pub use client::{Answer, Call, CallError, Upstream, UpstreamSettings};
 pub use dial::{Dial, DialFuture, Io, SystemDial};
 pub use tls::{TlsSetupError, official_roots};
+pub use version::HttpVersion;
 
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,9 @@
 //! is simply run again. An agent whose certificate runs out joins the same hub again, with its key
 //! and a fresh invite.
 
-use super::dial::{self, ConnectError};
 use super::identity::{HubRecord, IdentityFiles, IdentityFilesError};
 use super::net::HubNet;
+use super::tunnel::{self, ConnectError};
 use std::sync::Arc;
 use std::time::Duration;
 use weft_certs::{AgentChain, AgentIdentity, Expired, IdentityError, Invite, join_tls};
@@ -76,7 +76,7 @@ pub async fn join(
     let key = files.joining_key(entropy)?;
     let tls = join_tls(invite.pins(), invite.hub(), clock).map_err(ConnectError::Tls)?;
     let record = HubRecord::of(invite);
-    let connection = dial::connect(&record, tls, net, entropy).await?;
+    let connection = tunnel::connect(&record, tls, net, entropy).await?;
     let request =
         JoinRequest { token: *invite.token().expose(), csr: key.csr_der(), name: name.to_owned() };
     let answer = tokio::time::timeout(

@@ -3,7 +3,7 @@
 //! The control stream is polled before new exchanges, so that no flood of requests delays a PONG
 //! or a drain. Exchanges run as tasks of the session: they end with it.
 
-use super::dial::Tunnel;
+use super::tunnel::Tunnel;
 use crate::account::Account;
 use crate::exchange::Exchanges;
 use crate::lifecycle::Stop;

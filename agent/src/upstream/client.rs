@@ -4,6 +4,7 @@ use super::body::{RequestBody, UpstreamBodyError};
 use super::connector::Connector;
 use super::dial::Dial;
 use super::tls::{self, TlsSetupError};
+use super::version::HttpVersion;
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -36,25 +37,6 @@ const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// Bytes of one request buffered for sending on an HTTP/2 stream.
 const H2_SEND_BUFFER_BYTES: usize = 256 * 1024;
-
-/// How a provider is spoken to; an account's setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HttpVersion {
-    /// A pool of HTTP/1.1 connections, one exchange at a time on each. The default: no stream can
-    /// hold up another.
-    H1,
-    /// One HTTP/2 connection for many exchanges.
-    H2,
-}
-
-impl HttpVersion {
-    pub(super) const fn alpn(self) -> &'static [u8] {
-        match self {
-            Self::H1 => b"http/1.1",
-            Self::H2 => b"h2",
-        }
-    }
-}
 
 /// What the owner may set.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! From an origin to a ready connection: dial, TLS, checked ALPN, all inside one deadline.
 
-use super::client::HttpVersion;
 use super::dial::{Dial, Io};
+use super::version::HttpVersion;
 use http::Uri;
 use http::uri::Scheme;
 use hyper_util::client::legacy::connect::{Connected, Connection};
