@@ -12,6 +12,7 @@ mod error;
 
 pub use addresses::{Addresses, reachable_here};
 pub use data::{CERTS_DIR, DataDirError, announced};
+pub use enrol::Enrolment;
 pub use error::BindError;
 
 use crate::admin::{self, AdminDoor, AdminRooms, AdminToken, InviteDesk};
@@ -27,7 +28,6 @@ use crate::tunnel::{Doorkeeper, Needs, Tunnels};
 use addresses::dialled;
 use certificate::OwnChain;
 use data::DataDir;
-use enrol::Enrolment;
 use std::fmt;
 use std::sync::Arc;
 use weft_certs::{AgentTrust, Authority};

@@ -16,7 +16,7 @@ mod template;
 mod tests;
 
 pub use doors::{AdminDoor, AgentsDoor, OwnCertificate, UsersDoor, agents_door_of};
-pub use limits::Limits;
+pub use limits::{EXCHANGE_BYTES_MAX, Limits};
 pub use template::render_initial;
 
 use config::{Environment, File, FileFormat};

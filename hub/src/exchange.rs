@@ -141,13 +141,16 @@ impl Spine {
         };
         let request = admitted.id();
         let refused = |refusal: Refusal| refusal.response(dialect, Some(request));
-        let planned = match admitted.plan(self).await {
-            Ok(planned) => planned,
-            Err(refusal) => return refused(refusal),
+        // One bound over all that comes before the answer: whatever blocks, the exchange ends.
+        let ends_at = admitted.ends_at(self);
+        let answering = async {
+            let planned = admitted.plan(self).await?;
+            planned.dispatch(self).await
         };
-        match planned.dispatch(self).await {
-            Ok(answering) => answering.relay(self),
-            Err(refusal) => refused(refusal),
+        match tokio::time::timeout_at(ends_at, answering).await {
+            Ok(Ok(answering)) => answering.relay(self).await,
+            Ok(Err(refusal)) => refused(refusal),
+            Err(_) => refused(Refusal::deadline()),
         }
     }
 

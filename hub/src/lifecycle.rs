@@ -2,7 +2,7 @@
 //!
 //! Tasks belong to a [`Stage`]. A stop walks the stages in order: new work is refused and running
 //! work may finish up to the drain limit, then what carried the work goes, then what recorded it.
-//! A second request to stop, or the drain limit, cuts the first two stages short; records always
+//! A second request to stop, or the drain limit, cuts the work short; records always
 //! get their grace, so that an outcome is written even for an exchange that was cut.
 //!
 //! Invariants: this is the only place of the hub that spawns; every task ends before

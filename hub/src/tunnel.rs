@@ -24,7 +24,7 @@ use crate::telemetry::Metrics;
 use directory::Directory;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use weft_proto::codes::CloseCode;
 use weft_proto::entropy::Entropy;
@@ -73,6 +73,8 @@ struct Inner {
     needs: Needs,
     directory: Directory,
     draining: AtomicBool,
+    /// What those in flight get once it drains, in milliseconds.
+    deadline_ms: AtomicU64,
 }
 
 impl Tunnels {
@@ -80,7 +82,12 @@ impl Tunnels {
     #[must_use]
     pub fn new(needs: Needs) -> Self {
         let directory = Directory::new(needs.metrics.clone());
-        Self(Arc::new(Inner { needs, directory, draining: AtomicBool::new(false) }))
+        Self(Arc::new(Inner {
+            needs,
+            directory,
+            draining: AtomicBool::new(false),
+            deadline_ms: AtomicU64::new(0),
+        }))
     }
 
     /// The accounts of `provider` on live tunnels, in the order of their ids.
@@ -111,9 +118,16 @@ impl Tunnels {
     /// Tells every agent that this node goes away within `deadline`, and lets no further one in.
     /// Exchanges in flight go on.
     pub fn drain(&self, deadline: Duration) {
+        let millis = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        self.0.deadline_ms.store(millis, Ordering::Release);
         self.0.draining.store(true, Ordering::Release);
         for link in self.0.directory.links() {
-            link.tell(HubMessage::Drain(Drain { deadline, reconnect_in: RECONNECT_IN }));
+            self.tell_drain(&link);
         }
+    }
+
+    fn tell_drain(&self, link: &Link) {
+        let deadline = Duration::from_millis(self.0.deadline_ms.load(Ordering::Acquire));
+        link.tell(HubMessage::Drain(Drain { deadline, reconnect_in: RECONNECT_IN }));
     }
 }

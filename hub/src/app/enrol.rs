@@ -12,14 +12,20 @@ use weft_proto::time::Clock;
 use weft_proto::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
 use weft_store::{Invites, Name, Redeemed, Redemption, SpkiHash, TokenHash};
 
-/// What decides on requests to join.
+/// What decides on requests to join. Public so that a simulated hub takes agents in by the same
+/// rules.
 #[derive(Debug)]
-pub(super) struct Enrolment {
-    pub(super) authority: Arc<Authority>,
-    pub(super) invites: Arc<dyn Invites>,
-    pub(super) trust: Arc<Trust>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) entropy: Arc<dyn Entropy>,
+pub struct Enrolment {
+    /// Certifies who is taken in.
+    pub authority: Arc<Authority>,
+    /// Knows who was invited.
+    pub invites: Arc<dyn Invites>,
+    /// Told of each agent before it is answered.
+    pub trust: Arc<Trust>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance. Agents' ids are made of it.
+    pub entropy: Arc<dyn Entropy>,
 }
 
 #[async_trait]

@@ -3,6 +3,7 @@
 use super::ConfigError;
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
+use weft_proto::limits::{REPLAY_BYTES_MAX, STREAM_WINDOW_BYTES};
 
 /// Users' connections open at once.
 const CONNECTIONS_MAX: usize = 8_192;
@@ -17,7 +18,10 @@ const H2_RESETS_MAX: usize = 64;
 /// Tunnels open at once.
 const TUNNELS_MAX: usize = 16_384;
 /// Bytes that all exchanges together may hold in buffers.
-const MEMORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
+const MEMORY_BYTES_MAX: u64 = 1280 * 1024 * 1024;
+/// What one exchange may hold at most, bytes: the window of its answer, what is kept of its body
+/// for another attempt, and the window of its upload.
+pub const EXCHANGE_BYTES_MAX: u64 = 2 * STREAM_WINDOW_BYTES as u64 + REPLAY_BYTES_MAX as u64;
 /// Wrong keys that one address may present in a minute.
 const FAILED_KEYS_PER_MINUTE_MAX: u32 = 30;
 /// Head of a request, bytes (DESIGN: 48 KiB).
@@ -127,9 +131,14 @@ impl Limits {
             ("tunnels_max", self.tunnels_max),
             ("failed_keys_per_minute_max", self.failed_keys_per_minute_max as usize),
             ("head_bytes_max", self.head_bytes_max),
-            ("memory_bytes_max", usize::from(self.memory_bytes_max > 0)),
             ("body_bytes_max", usize::from(self.body_bytes_max > 0)),
         ];
+        if self.memory_bytes_max < EXCHANGE_BYTES_MAX {
+            return Err(ConfigError::Setting {
+                key: "limits.memory_bytes_max".to_owned(),
+                reason: format!("not one exchange would fit: want at least {EXCHANGE_BYTES_MAX}"),
+            });
+        }
         match positive.into_iter().find(|(_, value)| *value == 0) {
             None => Ok(()),
             Some((key, _)) => Err(ConfigError::Setting {

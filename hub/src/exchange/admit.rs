@@ -4,13 +4,15 @@ use super::refusal::Refusal;
 use super::settle::Record;
 use super::{Inbound, MEMORY_UNIT_BYTES, Spine};
 use crate::auth::{Auth, AuthRefused, Caller};
+use crate::config::EXCHANGE_BYTES_MAX;
 use http::header::CONTENT_LENGTH;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use weft_proto::codes::EndReason;
 use weft_proto::ids::ExchangeId;
-use weft_proto::limits::{REPLAY_BYTES_MAX, STREAM_WINDOW_BYTES};
+use weft_proto::limits::STREAM_WINDOW_BYTES;
 use weft_store::Outcome;
 use weft_transport::drain::InFlightGuard;
 
@@ -38,6 +40,11 @@ pub(super) struct Admitted {
 impl Admitted {
     pub(super) const fn id(&self) -> ExchangeId {
         self.record.id()
+    }
+
+    /// The moment at which the exchange has run for as long as one may.
+    pub(super) fn ends_at(&self, spine: &Spine) -> Instant {
+        self.record.runs_until(spine.0.needs.limits.exchange)
     }
 }
 
@@ -110,7 +117,7 @@ fn declared_length(inbound: &Inbound) -> Result<Option<u64>, Refusal> {
 /// of its body what is kept for another attempt and what is on its way to the agent.
 fn units(length: Option<u64>) -> u32 {
     let window = u64::from(STREAM_WINDOW_BYTES);
-    let upload_max = REPLAY_BYTES_MAX as u64 + window;
+    let upload_max = EXCHANGE_BYTES_MAX - window;
     let bytes = window + length.unwrap_or(upload_max).min(upload_max);
     u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX)
 }

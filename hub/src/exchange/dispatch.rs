@@ -68,6 +68,7 @@ impl Planned {
             clock: &*spine.0.needs.clock,
         };
         for offer in offers {
+            // Where an agent drains, its other accounts drain with it: none of them takes a claim.
             let Some(slip) = offer.claim() else { continue };
             let (agent, account) = (slip.offer().link().agent(), slip.offer().account().id);
             let Some(attempt) = record.dispatch(agent, account) else {
@@ -91,9 +92,6 @@ impl Planned {
                     });
                 }
                 Attempt::Broke { why, upload: back, refusal } => {
-                    if let Some(back) = &back {
-                        record.request_bytes(back.bytes());
-                    }
                     let Some(back) = back.filter(Upload::replay_whole) else {
                         record.replay_lost();
                         return Err(end(record, why, refusal));
@@ -178,7 +176,12 @@ impl Request<'_> {
                         slip.heard();
                         return Attempt::Answered { head, answer, slip, forwarding };
                     }
-                    Err(error) => why(&error),
+                    Err(error) => {
+                        if matches!(error, StreamError::Aborted(_)) {
+                            slip.heard();
+                        }
+                        why(&error)
+                    }
                 },
                 (upload, forwarded) = forward(&mut forwarding) => {
                     forwarding = None;
@@ -187,6 +190,10 @@ impl Request<'_> {
                     back = Some(upload);
                     match forwarded {
                         Forwarded::Whole | Forwarded::Unwanted => continue,
+                        Forwarded::Stuck => {
+                            answer.stop(AbortCode::Deadline);
+                            Break::Deadline
+                        }
                         Forwarded::Stopped(Stopped::Broken) => Break::BadUpload,
                         Forwarded::Stopped(Stopped::Refused(refusal)) => {
                             answer.stop(AbortCode::Gate);
@@ -259,7 +266,7 @@ fn account_fault(record: Record, offer: &Arc<Offer>) -> Refusal {
         "the account that served this request is not available; try again",
         REFUSED_WAIT,
     );
-    record.refused(EndReason::AccountFault, refusal.status());
+    record.refused(EndReason::AccountFault, refusal.cause(), refusal.status());
     refusal
 }
 
@@ -273,7 +280,7 @@ fn end(mut record: Record, why: Break, refusal: Option<Refusal>) -> Refusal {
 
 fn refuse(record: Record, reason: EndReason, refusal: Option<Refusal>) -> Refusal {
     let refusal = refusal.unwrap_or_else(|| refusal_for(reason));
-    record.refused(reason, refusal.status());
+    record.refused(reason, refusal.cause(), refusal.status());
     refusal
 }
 

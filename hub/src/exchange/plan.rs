@@ -3,7 +3,7 @@
 use super::admit::{Admitted, Room};
 use super::refusal::Refusal;
 use super::settle::Record;
-use super::upload::{Stopped, Upload};
+use super::upload::{Stopped, Upload, UploadLimits};
 use super::{Ask, Inbound, Spine};
 use crate::auth::Caller;
 use crate::routing::{self, Candidate, NoRoute, Wish};
@@ -13,7 +13,6 @@ use http::{HeaderMap, HeaderName, Method};
 use std::sync::Arc;
 use std::time::Duration;
 use weft_proto::codes::EndReason;
-use weft_proto::limits::ATTEMPTS_MAX;
 use weft_proto::model::ModelName;
 use weft_proto::provider::{Dialect, Provider};
 use weft_proto::scan::BodyScan;
@@ -48,7 +47,12 @@ impl Admitted {
     pub(super) async fn plan(self, spine: &Spine) -> Result<Planned, Refusal> {
         let Self { mut record, caller, inbound, room } = self;
         let limits = &spine.0.needs.limits;
-        let planned = plan(inbound, limits.body_idle, limits.body_bytes_max, &mut record).await;
+        let limits = UploadLimits {
+            idle: limits.body_idle,
+            stall: limits.stall,
+            bytes: limits.body_bytes_max,
+        };
+        let planned = plan(inbound, limits, &mut record).await;
         let (ask, asked, named, dialect, method, headers, upload) = match planned {
             Ok(planned) => planned,
             Err(Stopped::Broken) => {
@@ -56,7 +60,7 @@ impl Admitted {
                 return Err(Refusal::malformed("body_broken", "the request's body broke off"));
             }
             Err(Stopped::Refused(refusal)) => {
-                record.refused(EndReason::Refused, refusal.status());
+                record.refused(EndReason::Refused, refusal.cause(), refusal.status());
                 return Err(refusal);
             }
         };
@@ -66,7 +70,7 @@ impl Admitted {
             Err(none) => {
                 record.asks(ask.provider, ask.route.route.name, named);
                 let refusal = Refusal::from(none);
-                record.refused(EndReason::Refused, refusal.status());
+                record.refused(EndReason::Refused, refusal.cause(), refusal.status());
                 return Err(refusal);
             }
         };
@@ -82,8 +86,7 @@ type Learned = (Ask, Option<String>, Option<ModelName>, Dialect, Method, HeaderM
 
 async fn plan(
     inbound: Inbound,
-    idle_max: Duration,
-    bytes_max: u64,
+    limits: UploadLimits,
     record: &mut Record,
 ) -> Result<Learned, Stopped> {
     let Inbound { method, mut asks, dialect, headers: all, body, .. } = inbound;
@@ -93,14 +96,18 @@ async fn plan(
     let first = asks.remove(0);
     let source = first.route.route.model;
     let scan = scan(&all, source).map_err(Stopped::Refused)?;
-    let mut upload = Upload::new(body, scan, idle_max, bytes_max);
-    let peeked = upload.peek().await;
-    record.request_bytes(upload.bytes());
-    peeked?;
+    record.asks(first.provider, first.route.route.name, None);
+    let mut upload = Upload::new(body, scan, limits, record.taken());
+    upload.peek().await?;
 
     let in_path = first.route.named_in_path().map(str::to_owned);
     let by_header = all.get(MODEL_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let asked = in_path.or_else(|| upload.model().map(str::to_owned)).or(by_header);
+    let mut asked = in_path.or_else(|| upload.model().map(str::to_owned));
+    if let (None, Some(model)) = (&asked, by_header) {
+        // What routing and the key's allow-list were told must be what the provider is told.
+        upload.expect(model.clone())?;
+        asked = Some(model);
+    }
     let named =
         match &asked {
             None => None,
@@ -164,11 +171,10 @@ fn choose(
     };
     let choices = routing::choose(&wish, &candidates, &*needs.entropy)?;
     let model = choices.first().and_then(|choice| choice.model.clone());
-    // One attempt more than allowed is of no use; a different model is a different request.
+    // A different model is a different request.
     let offers = choices
         .into_iter()
         .filter(|choice| choice.model == model)
-        .take(usize::from(ATTEMPTS_MAX))
         .filter_map(|choice| offers.get(choice.value).map(Arc::clone))
         .collect();
     Ok((offers, model))

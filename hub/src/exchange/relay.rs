@@ -7,7 +7,7 @@
 use super::Spine;
 use super::admit::Room;
 use super::dispatch::{Answering, Forwarding, forward, refusal_for, why};
-use super::refusal::REQUEST_ID;
+use super::refusal::{REQUEST_ID, Refusal};
 use super::settle::Record;
 use super::upload::{Forwarded, Stopped};
 use crate::tunnel::Slip;
@@ -18,14 +18,18 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use weft_proto::codes::{AbortCode, EndReason};
 use weft_proto::exchange::{Break, Next};
 use weft_proto::provider::Dialect;
 use weft_proto::tables::headers;
 use weft_transport::exchange::{BodyReader, Piece};
+use weft_transport::stream::StreamError;
+
+/// How long an error event gets to reach the user's connection before the reset.
+const CUT_LINGER: Duration = Duration::from_millis(50);
 
 /// An answer that was cut: the HTTP layer resets the stream when it meets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,31 +38,44 @@ pub(super) struct Cut(EndReason);
 
 impl Answering {
     /// Turns the answer into the user's response.
-    pub(super) fn relay(self, spine: &Spine) -> Response<Body> {
+    pub(super) async fn relay(self, spine: &Spine) -> Response<Body> {
         let Self { record, room, dialect, method, head, answer, slip, forwarding } = self;
+        let id = record.id();
         let mut response = Response::new(Body::empty());
         *response.status_mut() = head.status;
         *response.headers_mut() = headers::response_headers(&head.headers);
-        if let Ok(id) = HeaderValue::try_from(record.id().to_string()) {
+        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
         let length = body_length(&method, head.status, response.headers());
-        let events = takes_events(response.headers(), length);
-        let ends_at = record.runs_until(spine.0.needs.limits.exchange);
-        let relay = Relay {
+        let limits = &spine.0.needs.limits;
+        let ends_at = record.runs_until(limits.exchange);
+        let now = Instant::now();
+        let mut relay = Relay {
             record,
             dialect,
             reader: answer.into_body(&head),
             slip,
             forwarding,
             left: length,
-            events,
+            last: None,
+            ended: false,
+            events: takes_events(response.headers(), length),
             at_boundary: true,
-            idle_max: spine.0.needs.limits.answer_idle,
+            idle_max: limits.answer_idle,
             ends_at,
+            heard_at: now,
+            timer: Box::pin(tokio::time::sleep_until((now + limits.answer_idle).min(ends_at))),
             cut: None,
             _room: room,
         };
+        if length == Some(0) {
+            // Nobody polls a body that is known to be empty: its end has to be seen here.
+            return match relay.next().await {
+                Ok(_) => response,
+                Err(Cut(reason)) => refusal_for(reason).response(dialect, Some(id)),
+            };
+        }
         let reading = spine.0.readers.watch(relay);
         let stream = try_unfold(reading, |reading| async move {
             let frame = reading.next().await?;
@@ -96,11 +113,19 @@ pub(super) struct Relay {
     slip: Slip,
     forwarding: Option<Forwarding>,
     left: Option<u64>,
+    /// The last frame, held until the answer's end is known to be proper: the HTTP layer drops a
+    /// body as soon as it has all of it, and would never ask for the end.
+    last: Option<Frame<Bytes>>,
+    ended: bool,
     events: bool,
     /// The bytes so far end in a blank line, or there are none.
     at_boundary: bool,
     idle_max: Duration,
     ends_at: Instant,
+    heard_at: Instant,
+    /// Fires at the earliest moment that may be too late; looked at again, not set anew, by each
+    /// read.
+    timer: Pin<Box<Sleep>>,
     cut: Option<Cut>,
     _room: Room,
 }
@@ -108,49 +133,89 @@ pub(super) struct Relay {
 impl Relay {
     /// The next frame; `None` at the proper end.
     pub(super) async fn next(&mut self) -> Result<Option<Frame<Bytes>>, Cut> {
+        if self.ended {
+            return Ok(None);
+        }
         if let Some(cut) = self.cut {
+            // Both versions of HTTP drop what they have not written yet when a body fails: without
+            // this wait the error event would be lost with the reset that follows it.
+            tokio::time::sleep(CUT_LINGER).await;
             return Err(cut);
         }
-        let deadline = (Instant::now() + self.idle_max).min(self.ends_at);
-        let mut deadline = pin!(tokio::time::sleep_until(deadline));
-        let broke = loop {
-            tokio::select! {
+        loop {
+            let step = tokio::select! {
                 biased;
-                piece = self.reader.next() => match piece {
-                    Ok(Some(Piece::Data(bytes))) => match self.passes(&bytes) {
-                        Ok(()) => return Ok(Some(Frame::data(bytes))),
-                        Err(broke) => break broke,
-                    },
-                    Ok(Some(Piece::Trailers(trailers))) => {
-                        return Ok(Some(Frame::trailers(trailers)));
-                    }
-                    Ok(None) if self.left.is_none_or(|left| left == 0) => {
-                        self.slip.heard();
-                        self.record.complete();
-                        return Ok(None);
-                    }
-                    // A clean end of a short body: a provider or an agent that lies about it.
-                    Ok(None) => break Break::Agent(AbortCode::UpstreamTruncated),
-                    Err(error) => break why(&error),
-                },
-                (upload, forwarded) = forward(&mut self.forwarding) => {
+                (_, forwarded) = forward(&mut self.forwarding) => {
                     self.forwarding = None;
-                    self.record.request_bytes(upload.bytes());
                     match forwarded {
-                        Forwarded::Whole | Forwarded::Unwanted => {}
-                        Forwarded::Stopped(Stopped::Refused(_)) => break Break::Gate,
-                        Forwarded::Stopped(Stopped::Broken) => break Break::BadUpload,
+                        Forwarded::Whole | Forwarded::Unwanted => continue,
+                        Forwarded::Stuck => Err((Break::Deadline, None)),
+                        Forwarded::Stopped(Stopped::Broken) => Err((Break::BadUpload, None)),
+                        Forwarded::Stopped(Stopped::Refused(why)) => Err((Break::Gate, Some(why))),
                     }
+                }
+                piece = self.reader.next() => self.piece(piece).map_err(|broke| (broke, None)),
+                () = &mut self.timer => match self.next_deadline() {
+                    Some(deadline) => {
+                        self.timer.as_mut().reset(deadline);
+                        continue;
+                    }
+                    None => Err((Break::Deadline, None)),
                 },
-                () = &mut deadline => break Break::Deadline,
+            };
+            match step {
+                Ok(Some(frame)) => return Ok(Some(frame)),
+                Ok(None) if self.ended => return Ok(self.last.take()),
+                Ok(None) => {}
+                Err((broke, refusal)) => return self.cut(broke, refusal),
             }
-        };
-        self.cut(broke)
+        }
+    }
+
+    /// The moment to look at the clock again; `None` where a limit has passed.
+    fn next_deadline(&self) -> Option<Instant> {
+        let deadline = (self.heard_at + self.idle_max).min(self.ends_at);
+        (deadline > Instant::now()).then_some(deadline)
+    }
+
+    /// Takes one read off the tunnel: the frame to give out now, if any.
+    fn piece(
+        &mut self,
+        piece: Result<Option<Piece>, StreamError>,
+    ) -> Result<Option<Frame<Bytes>>, Break> {
+        self.slip.heard();
+        self.heard_at = Instant::now();
+        if self.heard_at >= self.ends_at {
+            return Err(Break::Deadline);
+        }
+        match piece {
+            Ok(Some(Piece::Data(bytes))) => {
+                self.passes(&bytes)?;
+                let frame = Frame::data(bytes);
+                if self.left == Some(0) {
+                    self.last = Some(frame);
+                    return Ok(None);
+                }
+                Ok(Some(frame))
+            }
+            Ok(Some(Piece::Trailers(trailers))) => {
+                self.last = Some(Frame::trailers(trailers));
+                Ok(None)
+            }
+            Ok(None) if self.left.is_none_or(|left| left == 0) => {
+                self.record.complete();
+                self.ended = true;
+                Ok(None)
+            }
+            // A clean end of a short body: a provider or an agent that lies about it.
+            Ok(None) => Err(Break::Agent(AbortCode::UpstreamTruncated)),
+            Err(error) => Err(why(&error)),
+        }
     }
 
     /// The user took nothing for the stall limit: the agent is told, and the outcome recorded.
     pub(super) fn stalled(&mut self) -> Cut {
-        match self.cut(Break::SlowReader) {
+        match self.cut(Break::SlowReader, None) {
             Ok(_) => Cut(EndReason::SlowReader),
             Err(cut) => cut,
         }
@@ -161,7 +226,6 @@ impl Relay {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(bytes.len() as u64).ok_or(Break::Malformed)?;
         }
-        self.slip.heard();
         self.record.answered(bytes.len());
         if self.events {
             self.at_boundary = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n");
@@ -170,7 +234,7 @@ impl Relay {
     }
 
     /// Ends the answer improperly: an error event where one fits, then the reset.
-    fn cut(&mut self, broke: Break) -> Result<Option<Frame<Bytes>>, Cut> {
+    fn cut(&mut self, broke: Break, refusal: Option<Refusal>) -> Result<Option<Frame<Bytes>>, Cut> {
         let reason = match self.record.broke(broke) {
             Next::Cut(reason) | Next::Refuse(reason) => reason,
             Next::Retry | Next::Ended => EndReason::Internal,
@@ -185,16 +249,17 @@ impl Relay {
             Break::Agent(_) | Break::TunnelLost | Break::NotOpened => None,
         };
         if let Some(code) = code {
-            self.record.cut_with(code);
             self.reader.stop(code);
         }
+        self.record.cut(code);
         let cut = Cut(reason);
+        self.cut = Some(cut);
         if !self.events {
             return Err(cut);
         }
-        let event = refusal_for(reason).event(self.dialect, self.record.id());
+        let refusal = refusal.unwrap_or_else(|| refusal_for(reason));
+        let event = refusal.event(self.dialect, self.record.id());
         let bytes = if self.at_boundary { event } else { [b"\n\n", &event[..]].concat().into() };
-        self.cut = Some(cut);
         Ok(Some(Frame::data(bytes)))
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::telemetry::Metrics;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -100,6 +101,8 @@ pub struct Record {
     began: Instant,
     metrics: Metrics,
     cut_off: CancellationToken,
+    /// The request body's bytes taken from the user, which the upload counts.
+    taken: Arc<AtomicU64>,
     place: Option<Place>,
 }
 
@@ -117,6 +120,7 @@ impl Record {
             began: Instant::now(),
             metrics,
             cut_off,
+            taken: Arc::default(),
             place: Some(place),
         }
     }
@@ -152,9 +156,9 @@ impl Record {
         self.machine.replay_lost();
     }
 
-    /// The request body's bytes taken from the user so far.
-    pub(super) const fn request_bytes(&mut self, total: u64) {
-        self.outcome.request_bytes = total;
+    /// Where the upload counts the bytes that it takes from the user.
+    pub(super) fn taken(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.taken)
     }
 
     /// The answer's head arrived, and this status goes to the user.
@@ -182,14 +186,22 @@ impl Record {
         self.machine.broke(why)
     }
 
-    /// The stream was cut by the hub with `code`.
-    pub(super) const fn cut_with(&mut self, code: AbortCode) {
-        self.outcome.abort = Some(code);
+    /// The answer was cut, by the hub with `code` where it was the hub: recorded at once, for the
+    /// user may take long to learn of it.
+    pub(super) fn cut(&mut self, code: Option<AbortCode>) {
+        self.outcome.abort = code.or(self.outcome.abort);
+        self.record();
     }
 
     /// Ends the exchange with an answer of the hub's own.
-    pub(super) fn refused(mut self, reason: EndReason, status: http::StatusCode) {
+    pub(super) fn refused(
+        mut self,
+        reason: EndReason,
+        cause: &'static str,
+        status: http::StatusCode,
+    ) {
         self.machine.refused(reason);
+        self.metrics.refused(cause);
         self.outcome.status = Some(status.as_u16());
     }
 
@@ -219,6 +231,7 @@ impl Record {
         let Some(Place(place)) = self.place.take() else {
             return;
         };
+        self.outcome.request_bytes = self.taken.load(Ordering::Relaxed);
         self.outcome.ended_after_us = self.elapsed();
         self.outcome.end = self.machine.ended().unwrap_or_else(|| self.dropped());
         self.metrics.exchange_ended(&self.outcome);

@@ -7,15 +7,33 @@
 
 use super::refusal::Refusal;
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use std::mem;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use weft_proto::codes::AbortCode;
 use weft_proto::limits::REPLAY_BYTES_MAX;
 use weft_proto::scan::{BodyScan, ScanError};
 use weft_transport::exchange::RequestWriter;
+
+/// A read below this many bytes is copied together with its neighbours where it is kept: what is
+/// kept must not cost more than its bytes.
+const SMALL_READ_BYTES: usize = 4 * 1024;
+
+/// What bounds an upload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UploadLimits {
+    /// Longest silence of the user.
+    pub(super) idle: Duration,
+    /// Longest wait for the agent to take a read.
+    pub(super) stall: Duration,
+    /// Longest body.
+    pub(super) bytes: u64,
+}
 
 /// Why a body goes no further.
 #[derive(Debug)]
@@ -33,6 +51,8 @@ pub(super) enum Forwarded {
     Whole,
     /// The agent wants no more of it, and says by its answer or a reset why.
     Unwanted,
+    /// The agent took nothing for the stall limit: its provider does not read.
+    Stuck,
     /// It goes no further.
     Stopped(Stopped),
 }
@@ -42,42 +62,77 @@ pub(super) enum Forwarded {
 pub(super) struct Upload {
     body: Body,
     scan: BodyScan,
-    idle_max: Duration,
-    bytes_max: u64,
-    bytes: u64,
-    kept: Vec<Bytes>,
-    kept_bytes: usize,
-    replay_whole: bool,
+    limits: UploadLimits,
+    /// Bytes taken from the user so far, as the record of the exchange sees them too.
+    taken: Arc<AtomicU64>,
+    /// The model that routing was told of by a header; the body may name no other.
+    expected: Option<String>,
+    kept: Kept,
     ended: bool,
 }
 
+/// What was read first, for another attempt.
+#[derive(Debug, Default)]
+struct Kept {
+    reads: Vec<Bytes>,
+    /// Small reads, gathered.
+    tail: BytesMut,
+    bytes: usize,
+    /// Something was read that is not here.
+    lost: bool,
+}
+
+impl Kept {
+    /// Keeps a read, while there is room; what one read brings over the limit is still kept. A body
+    /// that is not kept whole is of no more use here.
+    fn keep(&mut self, read: Bytes) {
+        if self.lost || self.bytes >= REPLAY_BYTES_MAX {
+            *self = Self { lost: true, ..Self::default() };
+            return;
+        }
+        self.bytes += read.len();
+        if read.len() < SMALL_READ_BYTES {
+            self.tail.extend_from_slice(&read);
+            return;
+        }
+        self.gather();
+        self.reads.push(read);
+    }
+
+    /// Makes all that is kept readable as reads.
+    fn gather(&mut self) {
+        if !self.tail.is_empty() {
+            self.reads.push(mem::take(&mut self.tail).freeze());
+        }
+    }
+}
+
 impl Upload {
-    pub(super) const fn new(
+    pub(super) fn new(
         body: Body,
         scan: BodyScan,
-        idle_max: Duration,
-        bytes_max: u64,
+        limits: UploadLimits,
+        taken: Arc<AtomicU64>,
     ) -> Self {
-        Self {
-            body,
-            scan,
-            idle_max,
-            bytes_max,
-            bytes: 0,
-            kept: Vec::new(),
-            kept_bytes: 0,
-            replay_whole: true,
-            ended: false,
-        }
+        Self { body, scan, limits, taken, expected: None, kept: Kept::default(), ended: false }
+    }
+
+    /// Holds the rest of the body to `model`, which was named outside of it.
+    ///
+    /// # Errors
+    /// [`Stopped::Refused`] where the body has named another one already.
+    pub(super) fn expect(&mut self, model: String) -> Result<(), Stopped> {
+        self.expected = Some(model);
+        self.hold_to_expected()
     }
 
     /// Reads until the model is known, the body has ended, or the replay buffer is full: what can
     /// be known before an account is chosen.
     pub(super) async fn peek(&mut self) -> Result<(), Stopped> {
         let opaque = matches!(self.scan, BodyScan::Opaque);
-        while !opaque && self.scan.model().is_none() && self.kept_bytes < REPLAY_BYTES_MAX {
+        while !opaque && self.scan.model().is_none() && self.kept.bytes < REPLAY_BYTES_MAX {
             match self.read().await? {
-                Some(bytes) => self.keep(bytes),
+                Some(bytes) => self.kept.keep(bytes),
                 None => break,
             }
         }
@@ -89,14 +144,9 @@ impl Upload {
         self.scan.model()
     }
 
-    /// Bytes taken from the user so far.
-    pub(super) const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Whether all that was forwarded is still at hand.
     pub(super) const fn replay_whole(&self) -> bool {
-        self.replay_whole
+        !self.kept.lost
     }
 
     /// Forwards the body to one agent: what was kept, then each further read when the gate has
@@ -113,6 +163,7 @@ impl Upload {
         };
         match &forwarded {
             Forwarded::Whole | Forwarded::Unwanted => {}
+            Forwarded::Stuck => writer.abort(AbortCode::Deadline),
             // The reset must be out before anybody can mistake the silence for an end.
             Forwarded::Stopped(Stopped::Refused(_)) => writer.abort(AbortCode::Gate),
             Forwarded::Stopped(Stopped::Broken) => writer.abort(AbortCode::UserAbort),
@@ -121,9 +172,10 @@ impl Upload {
     }
 
     async fn forward_to(&mut self, writer: &mut RequestWriter) -> Forwarded {
-        for index in 0..self.kept.len() {
-            if writer.send(self.kept[index].clone()).await.is_err() {
-                return Forwarded::Unwanted;
+        self.kept.gather();
+        for read in self.kept.reads.clone() {
+            if let Err(forwarded) = send(writer, read, self.limits.stall).await {
+                return forwarded;
             }
         }
         let mut stopped = pin!(writer.stopped());
@@ -138,9 +190,9 @@ impl Upload {
                 Ok(None) => break,
                 Err(stopped) => return Forwarded::Stopped(stopped),
             };
-            self.keep(bytes.clone());
-            if writer.send(bytes).await.is_err() {
-                return Forwarded::Unwanted;
+            self.kept.keep(bytes.clone());
+            if let Err(forwarded) = send(writer, bytes, self.limits.stall).await {
+                return forwarded;
             }
         }
         if writer.finish().is_ok() { Forwarded::Whole } else { Forwarded::Unwanted }
@@ -153,39 +205,49 @@ impl Upload {
             if self.ended {
                 return Ok(None);
             }
-            let frame = tokio::time::timeout(self.idle_max, self.body.frame())
+            let frame = tokio::time::timeout(self.limits.idle, self.body.frame())
                 .await
                 .map_err(|_| Stopped::Refused(Refusal::upload_idle()))?;
             let Some(frame) = frame else {
                 self.ended = true;
                 self.scan.finish().map_err(refused)?;
+                self.hold_to_expected()?;
                 return Ok(None);
             };
             // Trailers of a request are not carried; no SDK sends any.
             let Ok(bytes) = frame.map_err(|_| Stopped::Broken)?.into_data() else {
                 continue;
             };
-            self.bytes += bytes.len() as u64;
-            if self.bytes > self.bytes_max {
-                return Err(Stopped::Refused(Refusal::too_large(self.bytes_max)));
+            let read = bytes.len() as u64;
+            let taken = self.taken.fetch_add(read, Ordering::Relaxed) + read;
+            if taken > self.limits.bytes {
+                return Err(Stopped::Refused(Refusal::too_large(self.limits.bytes)));
             }
             self.scan.feed(&bytes).map_err(refused)?;
+            self.hold_to_expected()?;
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }
         }
     }
 
-    /// Keeps a read for another attempt, while there is room for all of them; what one read brings
-    /// over the limit is still kept. A body that is not kept whole is of no more use here.
-    fn keep(&mut self, bytes: Bytes) {
-        if self.replay_whole && self.kept_bytes < REPLAY_BYTES_MAX {
-            self.kept_bytes += bytes.len();
-            self.kept.push(bytes);
-        } else {
-            self.replay_whole = false;
-            self.kept = Vec::new();
+    fn hold_to_expected(&self) -> Result<(), Stopped> {
+        match (&self.expected, self.scan.model()) {
+            (Some(expected), Some(named)) if expected != named => {
+                let message = "the body names another model than the header weft-model";
+                Err(Stopped::Refused(Refusal::malformed("model_mismatch", message)))
+            }
+            (_, _) => Ok(()),
         }
+    }
+}
+
+/// Sends one read on, as long as the agent takes it.
+async fn send(writer: &mut RequestWriter, read: Bytes, stall: Duration) -> Result<(), Forwarded> {
+    match tokio::time::timeout(stall, writer.send(read)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Forwarded::Unwanted),
+        Err(_) => Err(Forwarded::Stuck),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What one users' connection is given: a place, an executor, and the end of our patience.
 
 use crate::lifecycle::{Stage, Tasks};
+use axum::body::Body;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -9,8 +11,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::Sleep;
+
+/// Longest silence of a user whose connection is ending.
+const LINGER_SILENCE: Duration = Duration::from_millis(500);
+
+/// Longest end of a connection.
+const LINGER_MAX: Duration = Duration::from_secs(5);
 
 /// Counts connections by address. IPv6 is counted by /64: one subscriber has all of it.
 #[derive(Debug, Clone)]
@@ -86,66 +95,178 @@ where
     }
 }
 
-/// A connection that errs when its peer takes no byte for the stall limit: a write that never ends
-/// would hold its request for ever.
+/// How many requests a connection has running, as those who watch it see.
+#[derive(Debug, Clone)]
+pub(super) struct Requests(watch::Sender<usize>);
+
+/// One running request: until its answer's body is dropped.
 #[derive(Debug)]
-pub(super) struct StallGuard<S> {
-    stream: S,
-    limit: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+pub(super) struct Running(watch::Sender<usize>);
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
 }
 
-impl<S> StallGuard<S> {
-    pub(super) const fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, waiting: None }
+impl Requests {
+    /// One more, until the guard is dropped.
+    pub(super) fn begin(&self) -> Running {
+        self.0.send_modify(|running| *running += 1);
+        Running(self.0.clone())
     }
 
-    fn watch<T>(
+    fn none(&self) -> bool {
+        *self.0.borrow() == 0
+    }
+
+    /// Waits until there was no request for `first` from the beginning, or for `idle` later on.
+    pub(super) async fn idle(&self, first: Duration, idle: Duration) {
+        let mut running = self.0.subscribe();
+        let mut patience = first;
+        loop {
+            // The sender lives in `self`: neither wait can fail.
+            drop(running.wait_for(|running| *running == 0).await);
+            let begun = running.wait_for(|running| *running > 0);
+            if tokio::time::timeout(patience, begun).await.is_err() {
+                return;
+            }
+            patience = idle;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}
+
+/// A body that keeps its request counted for as long as it lives.
+#[derive(Debug)]
+pub(super) struct CountedBody {
+    pub(super) body: Body,
+    pub(super) _running: Running,
+}
+
+impl http_body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection with the end of our patience: it errs when its peer takes no byte for the stall
+/// limit, for a write that never ends would hold its request for ever; and, on h1, when a head that
+/// has begun is not whole in its time.
+#[derive(Debug)]
+pub(super) struct Patient<S> {
+    stream: S,
+    stall_max: Duration,
+    head: Option<(Requests, Duration)>,
+    taking: Option<Pin<Box<Sleep>>>,
+    heading: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    /// Watches writes.
+    pub(super) const fn new(stream: S, stall_max: Duration) -> Self {
+        Self { stream, stall_max, head: None, taking: None, heading: None }
+    }
+
+    /// Watches the heads of requests too: bytes that come while none is running are one.
+    pub(super) fn with_heads(mut self, requests: Requests, head_max: Duration) -> Self {
+        self.head = Some((requests, head_max));
+        self
+    }
+
+    fn watch_write<T>(
         &mut self,
         context: &mut Context<'_>,
         poll: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if poll.is_ready() {
-            self.waiting = None;
+            self.taking = None;
             return poll;
         }
-        let limit = self.limit;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
-        ready!(waiting.as_mut().poll(context));
+        let stall_max = self.stall_max;
+        let taking = self.taking.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall_max)));
+        ready!(taking.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the user takes no bytes")))
+    }
+
+    fn watch_read(
+        &mut self,
+        context: &mut Context<'_>,
+        poll: Poll<io::Result<()>>,
+        read: usize,
+    ) -> Poll<io::Result<()>> {
+        let Some((requests, head_max)) = &self.head else {
+            return poll;
+        };
+        if !requests.none() {
+            self.heading = None;
+            return poll;
+        }
+        if read > 0 && self.heading.is_none() {
+            self.heading = Some(Box::pin(tokio::time::sleep(*head_max)));
+        }
+        let late = match &mut self.heading {
+            Some(heading) => heading.as_mut().poll(context).is_ready(),
+            None => false,
+        };
+        if poll.is_pending() && late {
+            let error = io::Error::new(io::ErrorKind::TimedOut, "the head came too slowly");
+            return Poll::Ready(Err(error));
+        }
+        poll
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = buffer.filled().len() - before;
+        self.watch_read(context, poll, read)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watch(context, poll)
+        self.watch_write(context, poll)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_flush(context);
-        self.watch(context, poll)
+        self.watch_write(context, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.watch(context, poll)
+        self.watch_write(context, poll)
     }
 
     fn poll_write_vectored(
@@ -154,10 +275,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.watch(context, poll)
+        self.watch_write(context, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
+}
+
+/// Ends a connection so that its last answer arrives: closing it with bytes of the user's unread
+/// would reset it, and a reset takes answers with it. Reads on until the user closes, is silent for
+/// [`LINGER_SILENCE`], or [`LINGER_MAX`] has passed.
+pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let lingering = async {
+        stream.shutdown().await?;
+        let mut sink = [0; 4 * 1024];
+        while let Ok(read) = tokio::time::timeout(LINGER_SILENCE, stream.read(&mut sink)).await {
+            if read? == 0 {
+                break;
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    // Whatever goes wrong from here on, the connection is over.
+    drop(tokio::time::timeout(LINGER_MAX, lingering).await);
 }

@@ -1,7 +1,7 @@
 //! Accepts users' connections: TLS, then h1 or h2, each within its limits.
 
 use super::Gateway;
-use super::connection::{Peers, StallGuard, WorkExecutor};
+use super::connection::{CountedBody, Patient, Peers, Requests, WorkExecutor, linger};
 use crate::config::Limits;
 use crate::lifecycle::{Stage, Tasks};
 use axum::body::Body;
@@ -12,8 +12,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -23,14 +25,21 @@ use weft_proto::limits::HEADER_LINES_MAX;
 /// How long the door rests when the system gives it no connection (no descriptors left, say).
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// How long a connection may go without a request.
+const IDLE_MAX: Duration = Duration::from_secs(75);
+
+/// How long an idle h2 connection gets to close.
+const H2_GOODBYE_MAX: Duration = Duration::from_secs(5);
+
 /// How often an h2 connection that carries nothing is asked whether it lives.
 const H2_KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Largest read of one HTTP/1 connection, in bytes: also the longest head it can hold.
 const H1_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Flow control that one user's h2 connection may use for uploads, in bytes.
-const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Flow control that one user's h2 connection may use for uploads, in bytes: that of many streams,
+/// so that a few stalled uploads do not block the others.
+const H2_CONNECTION_WINDOW_BYTES: u32 = 64 * H2_STREAM_WINDOW_BYTES;
 
 /// Flow control that one h2 stream may use for its upload, in bytes.
 const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
@@ -125,7 +134,6 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY refused");
         }
-        let stream = StallGuard::new(stream, self.limits.stall);
         let accepted = tokio::time::timeout(self.limits.handshake, self.tls.accept(stream)).await;
         let stream = match accepted {
             Ok(Ok(stream)) => stream,
@@ -141,43 +149,59 @@ impl Server {
         let metrics = &self.gateway.0.metrics;
         metrics.connection_opened();
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let io = TokioIo::new(stream);
-        let ended = if h2 { self.h2(io, peer).await } else { self.h1(io, peer).await };
+        let requests = Requests::default();
+        let stream = Patient::new(stream, self.limits.stall);
+        let ended = if h2 {
+            self.h2(stream, peer, requests).await
+        } else {
+            let stream = stream.with_heads(requests.clone(), self.limits.head);
+            self.h1(stream, peer, requests).await
+        };
         metrics.connection_closed();
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "user connection ended improperly");
         }
     }
 
-    async fn h1<I>(&self, io: I, peer: SocketAddr) -> Result<(), hyper::Error>
+    async fn h1<I>(&self, io: I, peer: SocketAddr, requests: Requests) -> Result<(), hyper::Error>
     where
-        I: hyper::rt::Read + hyper::rt::Write + Unpin,
+        I: AsyncRead + AsyncWrite + Unpin,
     {
-        let connection = hyper::server::conn::http1::Builder::new()
+        let service = service_fn(|request| Box::pin(self.answer(request, peer, &requests)));
+        let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head)
+            // hyper counts this from the end of the answer before: it bounds the idle connection.
+            // A head that has begun is bounded by the stream itself.
+            .header_read_timeout(IDLE_MAX)
             .max_buf_size(H1_BUFFER_BYTES)
             .max_headers(HEADER_LINES_MAX)
-            .serve_connection(io, service_fn(|request| self.answer(request, peer)));
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return ended,
-            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+            .serve_connection(TokioIo::new(io), service);
+        let mut stopping = std::pin::pin!(self.stopping.cancelled());
+        let mut asked = false;
+        let ended = std::future::poll_fn(|context| {
+            if !asked && stopping.as_mut().poll(context).is_ready() {
+                asked = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            connection.poll_without_shutdown(context)
+        })
+        .await;
+        if ended.is_ok() {
+            linger(&mut connection.into_parts().io.into_inner()).await;
         }
-        connection.await
+        ended
     }
 
-    async fn h2<I>(&self, io: I, peer: SocketAddr) -> Result<(), hyper::Error>
+    async fn h2<I>(&self, io: I, peer: SocketAddr, requests: Requests) -> Result<(), hyper::Error>
     where
-        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let gateway = self.gateway.clone();
+        let (gateway, counted) = (self.gateway.clone(), requests.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let gateway = gateway.clone();
+            let (gateway, running) = (gateway.clone(), counted.begin());
             async move {
                 let answer = gateway.answer(request.map(Body::new), peer.ip()).await;
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(answer.map(|body| CountedBody { body, _running: running }))
             }
         });
         let head_bytes_max = u32::try_from(self.limits.head_bytes_max).unwrap_or(u32::MAX);
@@ -191,12 +215,17 @@ impl Server {
                 .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
                 .max_send_buf_size(H2_SEND_BUFFER_BYTES)
                 .keep_alive_interval(H2_KEEP_ALIVE)
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
             () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+            // Neither a peer that never asks, nor one that only answers pings, may keep a place.
+            () = requests.idle(self.limits.head, IDLE_MAX) => {
+                connection.as_mut().graceful_shutdown();
+                return tokio::time::timeout(H2_GOODBYE_MAX, connection).await.unwrap_or(Ok(()));
+            }
         }
         connection.await
     }
@@ -205,7 +234,10 @@ impl Server {
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Result<Response<Body>, Infallible> {
-        Ok(self.gateway.answer(request.map(Body::new), peer.ip()).await)
+        requests: &Requests,
+    ) -> Result<Response<CountedBody>, Infallible> {
+        let running = requests.begin();
+        let answer = self.gateway.answer(request.map(Body::new), peer.ip()).await;
+        Ok(answer.map(|body| CountedBody { body, _running: running }))
     }
 }

@@ -4,6 +4,7 @@ use super::link::Link;
 use crate::telemetry::Metrics;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,14 +22,25 @@ use weft_transport::exchange::{self, AnswerReader, OpenError, RequestWriter};
 pub struct Offer {
     account: Account,
     link: Arc<Link>,
-    in_flight: AtomicU32,
+    in_flight: Arc<AtomicU32>,
     /// Milliseconds of the tunnel's age until which the account is paused.
-    paused_until_ms: AtomicU64,
+    paused_until_ms: Arc<AtomicU64>,
 }
 
 impl Offer {
     fn new(account: Account, link: Arc<Link>) -> Self {
-        Self { account, link, in_flight: AtomicU32::new(0), paused_until_ms: AtomicU64::new(0) }
+        Self { account, link, in_flight: Arc::default(), paused_until_ms: Arc::default() }
+    }
+
+    /// The same account as its agent announces it now: places that are taken stay taken, and a
+    /// pause goes on.
+    fn announced_again(&self, account: Account) -> Self {
+        Self {
+            account,
+            link: Arc::clone(&self.link),
+            in_flight: Arc::clone(&self.in_flight),
+            paused_until_ms: Arc::clone(&self.paused_until_ms),
+        }
     }
 
     /// What the agent announced.
@@ -178,6 +190,8 @@ struct Tunnel {
     slot: u32,
     connection: Connection,
     link: Option<Arc<Link>>,
+    /// What it offers, so that its end need not look through everybody's.
+    announced: Vec<(Provider, AccountId)>,
 }
 
 /// The directory of one node's tunnels.
@@ -218,6 +232,7 @@ impl Directory {
                     slot: hello.slot,
                     connection: connection.clone(),
                     link: None,
+                    announced: Vec::new(),
                 };
                 state.tunnels.insert(session, tunnel);
                 replaces
@@ -245,12 +260,19 @@ impl Directory {
             return;
         }
         let mut before = state.take_offers(link.session());
+        let mut announced = Vec::with_capacity(accounts.len());
         for account in accounts {
             let place = (account.id, link.session());
-            let kept = before.remove(&account.id).filter(|offer| offer.account == account);
-            let offer =
-                kept.unwrap_or_else(|| Arc::new(Offer::new(account.clone(), Arc::clone(link))));
-            state.offers.entry(account.provider).or_default().insert(place, offer);
+            let provider = account.provider;
+            let offer = match before.remove(&account.id) {
+                Some(known) => known.announced_again(account),
+                None => Offer::new(account, Arc::clone(link)),
+            };
+            state.offers.entry(provider).or_default().insert(place, Arc::new(offer));
+            announced.push((provider, place.0));
+        }
+        if let Some(tunnel) = state.tunnels.get_mut(&link.session()) {
+            tunnel.announced = announced;
         }
         self.count(&state);
     }
@@ -345,13 +367,14 @@ impl State {
     }
 
     fn take_offers(&mut self, session: SessionId) -> BTreeMap<AccountId, Arc<Offer>> {
+        let announced =
+            self.tunnels.get_mut(&session).map(|tunnel| mem::take(&mut tunnel.announced));
         let mut taken = BTreeMap::new();
-        for offers in self.offers.values_mut() {
-            taken.extend(
-                offers
-                    .extract_if(.., |(_, on), _| *on == session)
-                    .map(|((account, _), offer)| (account, offer)),
-            );
+        for (provider, account) in announced.unwrap_or_default() {
+            let offers = self.offers.get_mut(&provider);
+            if let Some(offer) = offers.and_then(|offers| offers.remove(&(account, session))) {
+                taken.insert(account, offer);
+            }
         }
         taken
     }

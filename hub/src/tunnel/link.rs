@@ -101,8 +101,10 @@ impl Link {
     }
 
     pub(super) fn dispatched(&self) {
-        self.suspicion().dispatched(self.age());
-        self.armed.notify_one();
+        let only = self.suspicion().dispatched(self.age());
+        if only {
+            self.armed.notify_one();
+        }
     }
 
     pub(super) fn ended(&self) {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use weft_certs::PeerAgent;
 use weft_proto::codes::CloseCode;
 use weft_proto::ids::{OwnerId, SessionId};
-use weft_proto::limits::{DUPLICATE_WINDOW, SESSION_HANDSHAKE_MAX};
+use weft_proto::limits::{DEAD_AFTER, DUPLICATE_WINDOW, SESSION_HANDSHAKE_MAX};
 use weft_proto::roster::Entry;
 use weft_proto::session::{HubEvent, HubSession};
 use weft_proto::suspicion::Look;
@@ -112,14 +112,13 @@ impl Tunnels {
             }
         }
         // Only now, that a revocation would find this connection: see the room's invariants.
-        let close = match self.owner_of(&hello).await {
+        let _leave = Leave { tunnels: self, hello: &hello, session };
+        match self.owner_of(&hello).await {
             Ok(owner) => self.run(connection, control, machine, &hello, session, owner).await,
             Err((cause, permanent)) => {
                 refuse(control, cause, Duration::from_secs(5), permanent).await
             }
-        };
-        self.0.directory.leave(hello.agent, hello.slot, session);
-        close
+        }
     }
 
     async fn owner_of(&self, hello: &Hello) -> Result<OwnerId, (RefuseCause, bool)> {
@@ -159,6 +158,10 @@ impl Tunnels {
         let (link, outbox) = Link::new(hello.agent, owner, session, connection.clone());
         let link = Arc::new(link);
         self.0.directory.serve(&link);
+        // A drain that began since the look above did not find this session.
+        if self.0.draining.load(Ordering::Acquire) {
+            self.tell_drain(&link);
+        }
         tracing::info!(
             agent = %hello.agent, %session, build = hello.build,
             remote = %connection.remote_address(), "agent connected"
@@ -167,6 +170,20 @@ impl Tunnels {
         let (close, why) = turn.run().await;
         tracing::info!(agent = %hello.agent, %session, why, "agent disconnected");
         close
+    }
+}
+
+/// Takes the session out of the directory however its task ends, by a panic too: offers without a
+/// watch would take requests that nobody answers.
+struct Leave<'a> {
+    tunnels: &'a Tunnels,
+    hello: &'a Hello,
+    session: SessionId,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.tunnels.0.directory.leave(self.hello.agent, self.hello.slot, self.session);
     }
 }
 
@@ -189,8 +206,8 @@ impl Turn<'_> {
             let wait = match look {
                 Look::Wait(until) => until,
                 Look::Ping(nonce) => {
-                    if let Err(error) = self.sender.send(&HubMessage::Ping(nonce)).await {
-                        return (CloseCode::Internal, error.to_string());
+                    if let Err(ended) = self.send(&HubMessage::Ping(nonce)).await {
+                        return ended;
                     }
                     continue;
                 }
@@ -216,17 +233,22 @@ impl Turn<'_> {
                     Ok(message) => self.received(message),
                     Err(error) => Err((close_for(&error), error.to_string())),
                 },
-                Some(message) = self.outbox.recv() => self
-                    .sender
-                    .send(&message)
-                    .await
-                    .map_err(|error| (CloseCode::Internal, error.to_string())),
+                Some(message) = self.outbox.recv() => self.send(&message).await,
                 () = self.link.armed.notified() => Ok(()),
                 () = timer => Ok(()),
             };
             if let Err(ended) = step {
                 return ended;
             }
+        }
+    }
+
+    /// Sends a control message. An agent that grants it no window is as silent as one that answers
+    /// no PING.
+    async fn send(&mut self, message: &HubMessage) -> Result<(), (CloseCode, String)> {
+        match tokio::time::timeout(DEAD_AFTER, self.sender.send(message)).await {
+            Ok(sent) => sent.map_err(|error| (CloseCode::Internal, error.to_string())),
+            Err(_) => Err((CloseCode::Unresponsive, "it reads no control message".to_owned())),
         }
     }
 

@@ -166,15 +166,18 @@ impl HubExchange {
 
 const fn reason_of(code: AbortCode) -> EndReason {
     match code {
-        AbortCode::UserAbort => EndReason::UserAbort,
         AbortCode::Deadline => EndReason::Deadline,
         AbortCode::Draining | AbortCode::RefusedBusy | AbortCode::NotSent => EndReason::Refused,
         AbortCode::UpstreamTruncated => EndReason::UpstreamTruncated,
         AbortCode::UpstreamUnreachable => EndReason::UpstreamUnreachable,
-        AbortCode::SlowReader => EndReason::SlowReader,
-        AbortCode::Gate => EndReason::Refused,
         AbortCode::Replaced => EndReason::TunnelLost,
-        AbortCode::Malformed | AbortCode::Internal | AbortCode::Enough => EndReason::AgentFault,
+        // What only the hub can know is, in an agent's mouth, a fault of the agent's.
+        AbortCode::UserAbort
+        | AbortCode::SlowReader
+        | AbortCode::Gate
+        | AbortCode::Malformed
+        | AbortCode::Internal
+        | AbortCode::Enough => EndReason::AgentFault,
     }
 }
 

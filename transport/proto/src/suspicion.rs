@@ -47,13 +47,16 @@ impl Suspicion {
         Self { in_flight: 0, heard_at: now, armed_at: now, asked: None, next_nonce: 1 }
     }
 
-    /// An exchange was dispatched.
-    pub const fn dispatched(&mut self, now: Duration) {
+    /// An exchange was dispatched. Says whether it is the only one in flight: then the next look
+    /// may be due earlier than the last one said.
+    pub const fn dispatched(&mut self, now: Duration) -> bool {
         self.in_flight += 1;
         // The first unanswered dispatch starts the wait; later ones must not push it out.
-        if self.in_flight == 1 {
+        let only = self.in_flight == 1;
+        if only {
             self.armed_at = now;
         }
+        only
     }
 
     /// An exchange ended, however.
@@ -157,7 +160,7 @@ mod tests {
             for (step, advance) in steps {
                 now += ms(advance);
                 match step {
-                    0 => tunnel.dispatched(now),
+                    0 => drop(tunnel.dispatched(now)),
                     1 => tunnel.ended(),
                     2 => tunnel.heard(now),
                     _ => {}
