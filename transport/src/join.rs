@@ -27,7 +27,17 @@ pub async fn ask(
     half.write(out.freeze()).await?;
     half.finish()?;
     let block = reader.block(MESSAGE_BYTES_MAX).await?.ok_or(Malformed("empty join answer"))?;
+    to_the_end(&mut reader).await?;
     Ok(JoinAnswer::decode(&block)?)
+}
+
+/// Waits for the end behind the only message: a half that is dropped before it would stop the
+/// peer, which may not have said yet that it is done.
+async fn to_the_end(reader: &mut Reader) -> Result<(), StreamError> {
+    match reader.byte().await? {
+        None => Ok(()),
+        Some(_) => Err(Malformed("bytes behind the message").into()),
+    }
 }
 
 /// Where the answer to a joining agent goes.
@@ -80,6 +90,7 @@ pub async fn accept(connection: &Connection) -> Result<(JoinRequest, Answer), St
             return Err(Malformed("stream kind").into());
         }
         let block = reader.block(MESSAGE_BYTES_MAX).await?.ok_or(Malformed("empty request"))?;
+        to_the_end(&mut reader).await?;
         Ok((JoinRequest::decode(&block)?, Answer { half }))
     };
     tokio::time::timeout(SESSION_HANDSHAKE_MAX, accepted)

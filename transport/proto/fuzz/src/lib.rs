@@ -2,19 +2,30 @@
 //!
 //! A new decoder gets four things: a function in the module of its kind, a line in [`TARGETS`], a
 //! three-line file in `fuzz_targets/` with its `[[bin]]`, and a folder of seeds. `tests/seeds.rs`
-//! runs every seed on the stable toolchain and fails where one of the four is missing. Decoders
-//! of the wire (varints, heads, control messages) belong in a module `wire` beside these.
+//! runs every seed on the stable toolchain and fails where one of the four is missing.
 
 #![forbid(unsafe_code)]
 
 pub mod scans;
 pub mod tables;
+pub mod wire;
+
+/// What a target does with its input.
+pub type Body = fn(&[u8]);
 
 /// Every target by the name of its binary and its seeds folder.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Body)] = &[
+    ("control_agent", wire::control_agent),
+    ("control_hub", wire::control_hub),
+    ("framed", wire::framed),
+    ("head_answer", wire::head_answer),
+    ("head_request", wire::head_request),
     ("headers", tables::headers),
     ("hosts", tables::hosts),
+    ("join_answer", wire::join_answer),
+    ("join_request", wire::join_request),
     ("json_model", scans::json_model),
     ("multipart", scans::multipart),
+    ("prefixed", wire::prefixed),
     ("target", tables::target),
 ];

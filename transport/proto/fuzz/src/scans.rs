@@ -12,27 +12,15 @@ pub fn json_model(input: &[u8]) {
         return;
     };
     let whole = json([body]);
-    assert_eq!(
-        json(body.chunks(usize::from(step).max(1))),
-        whole,
-        "a split changed the result"
-    );
+    assert_eq!(json(body.chunks(usize::from(step).max(1))), whole, "a split changed the result");
     let Ok((model, stream)) = whole else { return };
-    assert!(
-        model
-            .as_ref()
-            .is_none_or(|model| model.len() <= MAX_MODEL_BYTES)
-    );
+    assert!(model.as_ref().is_none_or(|model| model.len() <= MAX_MODEL_BYTES));
     // A lone surrogate is valid JSON that serde cannot hold; the scan may be more lenient there.
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         return;
     };
     let map = value.as_object().expect("the scan passes objects alone");
-    assert_eq!(
-        model.as_deref(),
-        map.get("model")
-            .map(|model| model.as_str().expect("a string"))
-    );
+    assert_eq!(model.as_deref(), map.get("model").map(|model| model.as_str().expect("a string")));
     assert_eq!(stream, map.get("stream").and_then(Value::as_bool));
 }
 
@@ -50,10 +38,7 @@ pub fn multipart(input: &[u8]) {
     let Some((&step, rest)) = input.split_first() else {
         return;
     };
-    let line = rest
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .unwrap_or(rest.len());
+    let line = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
     let (content_type, body) = rest.split_at(line);
     let body = body.get(1..).unwrap_or_default();
     let Ok(content_type) = std::str::from_utf8(content_type) else {
@@ -64,9 +49,7 @@ pub fn multipart(input: &[u8]) {
     assert_eq!(split, whole, "a split changed the result");
     let Ok((Some(model), _)) = whole else { return };
     assert!(model.len() <= MAX_MODEL_BYTES);
-    let found = body
-        .windows(model.len().max(1))
-        .any(|window| window == model.as_bytes());
+    let found = body.windows(model.len().max(1)).any(|window| window == model.as_bytes());
     assert!(found || model.is_empty(), "the model is not in the body");
 }
 

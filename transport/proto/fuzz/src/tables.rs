@@ -41,9 +41,7 @@ pub fn hosts(input: &[u8]) {
             continue;
         };
         assert_eq!(Site::parse(provider, &site.to_string()).as_ref(), Ok(&site));
-        let origin = HostTable::official()
-            .origin(provider, &site)
-            .expect("its own site");
+        let origin = HostTable::official().origin(provider, &site).expect("its own site");
         let mut domains = ["api.openai.com", "api.anthropic.com", "api.deepseek.com"]
             .into_iter()
             .chain(AzureSuffix::ALL.map(AzureSuffix::as_str));
@@ -54,20 +52,12 @@ pub fn hosts(input: &[u8]) {
         assert_eq!((origin.scheme(), origin.port()), (Scheme::Https, 443));
     }
     if let Ok(table) = HostTable::simulated([(Provider::OpenAi, url)]) {
-        let origin = table
-            .origin(Provider::OpenAi, &Site::Default)
-            .expect("the simulated origin");
+        let origin = table.origin(Provider::OpenAi, &Site::Default).expect("the simulated origin");
         let loopback = origin.host() == "localhost"
-            || origin
-                .host()
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|ip| ip.is_loopback());
+            || origin.host().parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         assert!(loopback, "{origin} is not on this machine");
         let uri: http::Uri = origin.to_string().parse().expect("a URL");
-        assert_eq!(
-            uri.host().map(|host| host.trim_matches(['[', ']'])),
-            Some(origin.host())
-        );
+        assert_eq!(uri.host().map(|host| host.trim_matches(['[', ']'])), Some(origin.host()));
     }
 }
 
@@ -87,26 +77,15 @@ pub fn headers(input: &[u8]) {
     if limits::check(&map).is_ok() {
         assert!(map.len() <= limits::MAX_FIELDS);
     }
-    for (filter, towards_provider) in [
-        (request_headers as fn(&HeaderMap) -> HeaderMap, true),
-        (response_headers, false),
-    ] {
+    for (filter, towards_provider) in
+        [(request_headers as fn(&HeaderMap) -> HeaderMap, true), (response_headers, false)]
+    {
         let kept = filter(&map);
         assert_eq!(filter(&kept), kept, "filtering twice must change nothing");
         for (name, value) in &kept {
             let row = ROWS.iter().find(|row| row.covers(name.as_str()));
-            let fate = row.map(|row| {
-                if towards_provider {
-                    row.request
-                } else {
-                    row.response
-                }
-            });
-            assert_ne!(
-                fate,
-                Some(weft_proto::tables::headers::Fate::Drop),
-                "{name} passed"
-            );
+            let fate = row.map(|row| if towards_provider { row.request } else { row.response });
+            assert_ne!(fate, Some(weft_proto::tables::headers::Fate::Drop), "{name} passed");
             assert!(name == "te" || map.get_all(name).iter().any(|sent| sent == value));
         }
     }

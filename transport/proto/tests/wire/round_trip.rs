@@ -97,10 +97,10 @@ fn assert_pages(accounts: &[Account]) -> Result<(), TestCaseError> {
         prop_assert_eq!(page.last, index + 1 == pages.len());
         prop_assert!(page.last || !page.accounts.is_empty());
         let bytes = AgentMessage::Accounts(page.clone()).encode().unwrap();
-        match AgentMessage::decode(&bytes).unwrap() {
-            AgentMessage::Accounts(page) => read.extend(page.accounts),
-            other => prop_assert!(false, "{:?}", other),
-        }
+        let AgentMessage::Accounts(page) = AgentMessage::decode(&bytes).unwrap() else {
+            return Err(TestCaseError::fail("a page reads as another message"));
+        };
+        read.extend(page.accounts);
     }
     prop_assert_eq!(read, accounts);
     Ok(())

@@ -1,0 +1,10 @@
+//! Real tunnels over loopback: what the shell promises, one test for each promise.
+
+mod control;
+mod exchanges;
+mod handshake;
+mod joining;
+mod lives;
+mod streams;
+mod windows;
+mod world;
