@@ -128,7 +128,8 @@ impl Agent {
     ) -> Result<Self, StartError> {
         let Parts { hosts, dial, roots, net, clock, entropy, watch_files } = parts;
         let lock = data.lock_run()?;
-        let (identity, record) = IdentityFiles::new(data.clone()).load()?;
+        let files = IdentityFiles::new(data.clone());
+        let (identity, record) = files.load()?;
         let vault = Arc::new(Vault::open(&data)?);
         let (accounts, known) = watch::channel(vault.accounts());
         let tasks = TaskTracker::new();
@@ -144,7 +145,8 @@ impl Agent {
         let upstream = Upstream::new(dial, roots, config.upstream(), tasks.clone())?;
         let exchanges = Exchanges::new(Arc::clone(&vault), limits, hosts, upstream);
         let uplink = Uplink {
-            identity: Arc::new(identity),
+            identity: watch::Sender::new(Arc::new(identity)),
+            files,
             record,
             net,
             parts: SessionParts {

@@ -70,6 +70,11 @@ impl Exchanges {
         Self(Arc::new(Shared { vault, limits, hosts, upstream }))
     }
 
+    /// Whether exchanges go to a simulation instead of to providers.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.0.hosts.is_simulated()
+    }
+
     pub(crate) fn limits(&self) -> &AccountLimits {
         &self.0.limits
     }

@@ -5,6 +5,7 @@
 //! what an operator wants to find tomorrow; `debug` one line per exchange.
 
 use serde::{Deserialize, Serialize};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// The shape of log lines.
@@ -39,7 +40,11 @@ pub enum TelemetryError {
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let parsed = EnvFilter::try_new(filter)
         .map_err(|_| TelemetryError::Filter { filter: filter.to_owned() })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    // Colours are for a person's terminal: in a file they are noise.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

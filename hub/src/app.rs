@@ -120,6 +120,7 @@ impl App {
         let enrol = Enrolment {
             authority: Arc::clone(&authority),
             invites: store.invites(),
+            agents: store.agents(),
             trust: Arc::clone(&trust),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),

@@ -15,6 +15,9 @@ use weft_proto::wire::Malformed;
 /// Most bytes that one read takes off a stream.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
+/// The TLS alert that says so (RFC 8446 section 6.2).
+const CERTIFICATE_REVOKED: u8 = 44;
+
 /// Why a stream gave no more, or took no more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
@@ -57,6 +60,13 @@ impl From<quinn::ConnectionError> for Lost {
         match error {
             quinn::ConnectionError::ApplicationClosed(close) => {
                 Self::ClosedByPeer(CloseCode::from_number(close.error_code.into_inner()))
+            }
+            // What the hub's TLS says of a revoked certificate, after the agent's end of the
+            // handshake: the same news as the close code.
+            quinn::ConnectionError::ConnectionClosed(close)
+                if close.error_code == quinn::TransportErrorCode::crypto(CERTIFICATE_REVOKED) =>
+            {
+                Self::ClosedByPeer(CloseCode::Revoked)
             }
             quinn::ConnectionError::LocallyClosed => Self::ClosedHere,
             quinn::ConnectionError::TimedOut => Self::TimedOut,

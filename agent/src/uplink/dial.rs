@@ -1,17 +1,24 @@
 //! Dialling the hub, for ever: connect, serve, lose, wait, again.
 
-use super::identity::HubRecord;
+use super::identity::{HubRecord, IdentityFiles};
+use super::join::{self, JoinError};
 use super::net::HubNet;
 use super::session::{Session, SessionEnd, SessionParts};
 use super::tunnel::{ConnectError, connect};
 use crate::lifecycle::Stop;
 use crate::status::{StatusBoard, UplinkState};
 use std::sync::Arc;
-use tokio::task::{JoinError, JoinSet};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use weft_certs::{AgentIdentity, tunnel_tls};
 use weft_proto::backoff::Backoff;
 use weft_proto::codes::CloseCode;
 use weft_proto::wire::control::RefuseCause;
+use weft_proto::wire::join::JoinRefusal;
+
+/// How often a connected agent looks whether its certificate is to be renewed.
+const RENEWAL_LOOK: Duration = Duration::from_secs(3_600);
 
 /// Why an agent stopped dialling.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +37,8 @@ pub enum UplinkError {
 /// The agent's one tunnel, dialled for as long as the run lasts.
 #[derive(Debug)]
 pub(crate) struct Uplink {
-    pub(crate) identity: Arc<AgentIdentity>,
+    pub(crate) identity: watch::Sender<Arc<AgentIdentity>>,
+    pub(crate) files: IdentityFiles,
     pub(crate) record: HubRecord,
     pub(crate) net: Arc<dyn HubNet>,
     pub(crate) parts: SessionParts,
@@ -45,6 +53,14 @@ impl Uplink {
     /// # Cancel safety
     /// Dropping it closes the tunnel as an internal fault.
     pub(crate) async fn run(self) -> Result<(), UplinkError> {
+        tokio::select! {
+            biased;
+            ended = self.dial() => ended,
+            () = self.keep_renewed() => Ok(()),
+        }
+    }
+
+    async fn dial(&self) -> Result<(), UplinkError> {
         let mut backoff = Backoff::default();
         let mut generation = 0;
         // Sessions whose hub drains: they finish what runs, beside the next session.
@@ -113,21 +129,52 @@ impl Uplink {
 
     async fn open(&self, generation: u64) -> Result<Session, SessionEnd> {
         let clock = Arc::clone(&self.parts.clock);
-        if self.identity.renewal_due(clock.now()) {
-            tracing::warn!(
-                "the agent's certificate runs out soon: run `weft-agent join` with a fresh invite"
-            );
-        }
+        let identity = match self.renewed().await {
+            Ok(identity) => identity,
+            Err(JoinError::Refused(JoinRefusal::Revoked)) => return Err(SessionEnd::Revoked),
+            Err(error) => {
+                tracing::warn!(%error, "the agent's certificate could not be renewed");
+                self.identity()
+            }
+        };
         let lost = |error: ConnectError| SessionEnd::Lost {
             why: error.to_string(),
             code: CloseCode::Internal,
         };
-        let tls = tunnel_tls(self.record.pins, self.record.hub, &self.identity, clock)
+        let tls = tunnel_tls(self.record.pins, self.record.hub, &identity, clock)
             .map_err(|error| lost(ConnectError::Tls(error)))?;
         let tunnel = connect(&self.record, tls, self.net.as_ref(), self.parts.entropy.as_ref())
             .await
             .map_err(lost)?;
-        Session::open(tunnel, self.parts.clone(), self.identity.agent(), generation).await
+        Session::open(tunnel, self.parts.clone(), identity.agent(), generation).await
+    }
+
+    fn identity(&self) -> Arc<AgentIdentity> {
+        Arc::clone(&self.identity.borrow())
+    }
+
+    /// The identity, with its certificate renewed where that is due.
+    async fn renewed(&self) -> Result<Arc<AgentIdentity>, JoinError> {
+        let clock = Arc::clone(&self.parts.clock);
+        if !self.identity().renewal_due(clock.now()) {
+            return Ok(self.identity());
+        }
+        let entropy = self.parts.entropy.as_ref();
+        let renewed = join::renew(&self.files, self.net.as_ref(), clock, entropy).await?;
+        tracing::info!("the agent's certificate was renewed");
+        self.identity.send_replace(Arc::new(renewed));
+        Ok(self.identity())
+    }
+
+    /// Renews the certificate when it is due, for as long as it is run: a tunnel may live longer
+    /// than a certificate.
+    async fn keep_renewed(&self) {
+        loop {
+            tokio::time::sleep(RENEWAL_LOOK).await;
+            if let Err(error) = self.renewed().await {
+                tracing::warn!(%error, "the agent's certificate could not be renewed");
+            }
+        }
     }
 }
 
@@ -150,7 +197,7 @@ async fn after(mut session: Session, end: SessionEnd, lingering: &mut JoinSet<()
     end
 }
 
-fn report(ended: Result<(), JoinError>) {
+fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

@@ -2,15 +2,14 @@
 //!
 //! The hub proves itself by the invite's pins in the handshake, before the token is sent. The key
 //! is made here and never leaves; a token is idempotent for one key, so a joining that broke off
-//! is simply run again. An agent whose certificate runs out joins the same hub again, with its key
-//! and a fresh invite.
+//! is simply run again. A joined agent renews its certificate by its key alone.
 
 use super::identity::{HubRecord, IdentityFiles, IdentityFilesError};
 use super::net::HubNet;
 use super::tunnel::{self, ConnectError};
 use std::sync::Arc;
 use std::time::Duration;
-use weft_certs::{AgentChain, AgentIdentity, Expired, IdentityError, Invite, join_tls};
+use weft_certs::{AgentChain, AgentIdentity, AgentKey, Expired, IdentityError, Invite, join_tls};
 use weft_proto::codes::CloseCode;
 use weft_proto::entropy::Entropy;
 use weft_proto::ids::{AgentId, HubId};
@@ -20,6 +19,9 @@ use weft_transport::stream::StreamError;
 
 /// Limit on the hub's answer to a request to join.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
+
+/// What a renewing agent says in the place of its name, which the hub has already.
+const RENEWAL_NAME: &str = "renewal";
 
 /// Why an agent did not join.
 #[derive(Debug, thiserror::Error)]
@@ -74,14 +76,56 @@ pub async fn join(
     refuse_if_joined(invite, files, clock.as_ref())?;
     invite.check_expiry(clock.now())?;
     let key = files.joining_key(entropy)?;
-    let tls = join_tls(invite.pins(), invite.hub(), clock).map_err(ConnectError::Tls)?;
     let record = HubRecord::of(invite);
-    let connection = tunnel::connect(&record, tls, net, entropy).await?;
-    let request =
-        JoinRequest { token: *invite.token().expose(), csr: key.csr_der(), name: name.to_owned() };
+    let request = JoinRequest {
+        token: Some(*invite.token().expose()),
+        csr: key.csr_der(),
+        name: name.to_owned(),
+    };
+    let identity = ask(&record, &request, key, net, clock, entropy).await?;
+    files.save(identity.chain(), &record)?;
+    Ok(Joined { agent: identity.agent(), hub: record.hub })
+}
+
+/// Renews the certificate of the identity in `files`, and loads it anew. Its key is its proof: no
+/// invite is needed, also for a while after the certificate has run out.
+///
+/// # Errors
+/// [`JoinError`]; the files are as they were.
+///
+/// # Cancel safety
+/// Safe to drop and to run again.
+pub(super) async fn renew(
+    files: &IdentityFiles,
+    net: &dyn HubNet,
+    clock: Arc<dyn Clock>,
+    entropy: &dyn Entropy,
+) -> Result<AgentIdentity, JoinError> {
+    let (identity, record) = files.load()?;
+    let (key, agent) = (files.joining_key(entropy)?, identity.agent());
+    let request = JoinRequest { token: None, csr: key.csr_der(), name: RENEWAL_NAME.to_owned() };
+    let renewed = ask(&record, &request, key, net, clock, entropy).await?;
+    if renewed.agent() != agent {
+        return Err(IdentityError::NotAnAgent.into());
+    }
+    files.save(renewed.chain(), &record)?;
+    Ok(renewed)
+}
+
+/// Asks the hub for a certificate for `key`.
+async fn ask(
+    record: &HubRecord,
+    request: &JoinRequest,
+    key: AgentKey,
+    net: &dyn HubNet,
+    clock: Arc<dyn Clock>,
+    entropy: &dyn Entropy,
+) -> Result<AgentIdentity, JoinError> {
+    let tls = join_tls(record.pins, record.hub, clock).map_err(ConnectError::Tls)?;
+    let connection = tunnel::connect(record, tls, net, entropy).await?;
     let answer = tokio::time::timeout(
         ANSWER_WAIT,
-        weft_transport::join::ask(connection.connection(), &request),
+        weft_transport::join::ask(connection.connection(), request),
     )
     .await
     .map_err(|_| JoinError::TimedOut)??;
@@ -89,13 +133,11 @@ pub async fn join(
     match answer {
         JoinAnswer::Refused(refusal) => Err(JoinError::Refused(refusal)),
         JoinAnswer::Joined { agent, chain } => {
-            let chain = AgentChain::from_ders(chain)?;
-            let identity = AgentIdentity::new(key, chain)?;
+            let identity = AgentIdentity::new(key, AgentChain::from_ders(chain)?)?;
             if identity.agent() != agent {
                 return Err(IdentityError::NotAnAgent.into());
             }
-            files.save(identity.chain(), &record)?;
-            Ok(Joined { agent, hub: record.hub })
+            Ok(identity)
         }
     }
 }

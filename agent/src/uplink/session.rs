@@ -30,6 +30,8 @@ use weft_transport::stream::{Lost, StreamError};
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 /// Name and version, for people at the hub.
 const BUILD: &str = concat!("weft-agent/", env!("CARGO_PKG_VERSION"));
+/// The same of an agent whose table of hosts is not the official one.
+const SIMULATED_BUILD: &str = concat!("weft-agent-sim/", env!("CARGO_PKG_VERSION"));
 
 /// What every session of a run shares.
 #[derive(Debug, Clone)]
@@ -118,7 +120,7 @@ impl Session {
             slot: 0,
             generation,
             features: Features::default(),
-            build: BUILD.to_owned(),
+            build: if parts.exchanges.is_simulated() { SIMULATED_BUILD } else { BUILD }.to_owned(),
         };
         let (sender, receiver) = control::open(tunnel.connection()).await?;
         let mut session = Self {

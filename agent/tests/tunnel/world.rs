@@ -96,7 +96,7 @@ impl Hub {
         let connection = self.accept().await;
         let (request, answer) =
             soon(weft_transport::join::accept(&connection)).await.expect("join request");
-        let said = if request.token == *self.token.expose() {
+        let said = if request.token == Some(*self.token.expose()) {
             let agent = AgentId::generate(&SystemClock, &OsEntropy);
             let chain = self.authority.sign_agent(&request.csr, agent, &SystemClock).expect("sign");
             let chain = chain.ders().map(<[u8]>::to_vec).collect();

@@ -5,12 +5,16 @@ use crate::trust::Trust;
 use crate::tunnel::Enrol;
 use async_trait::async_trait;
 use std::sync::Arc;
-use weft_certs::{Authority, ProvenKey, Token};
+use std::time::Duration;
+use weft_certs::{AGENT_LIFETIME, Authority, ProvenKey, Token};
 use weft_proto::entropy::Entropy;
 use weft_proto::ids::AgentId;
 use weft_proto::time::Clock;
 use weft_proto::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
-use weft_store::{Invites, Name, Redeemed, Redemption, SpkiHash, TokenHash};
+use weft_store::{Agent, Agents, Invites, Name, Redeemed, Redemption, SpkiHash, TokenHash};
+
+/// How long after its certificate ran out an agent may renew without an invite.
+const LATE_RENEWAL_MAX: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// What decides on requests to join. Public so that a simulated hub takes agents in by the same
 /// rules.
@@ -20,6 +24,8 @@ pub struct Enrolment {
     pub authority: Arc<Authority>,
     /// Knows who was invited.
     pub invites: Arc<dyn Invites>,
+    /// Who has joined.
+    pub agents: Arc<dyn Agents>,
     /// Told of each agent before it is answered.
     pub trust: Arc<Trust>,
     /// Wall-clock time.
@@ -42,25 +48,9 @@ impl Enrolment {
     async fn join(&self, request: JoinRequest) -> Result<JoinAnswer, JoinRefusal> {
         // The proof of the key comes first: a token may not be bound to a key that nobody has.
         let key = ProvenKey::from_csr(&request.csr).map_err(|_| JoinRefusal::BadRequest)?;
-        let token = Token::from_slice(&request.token).ok_or(JoinRefusal::BadRequest)?;
-        let redemption = Redemption {
-            token_hash: TokenHash::new(*token.hash().as_bytes()),
-            spki: SpkiHash::new(*key.spki_hash().as_bytes()),
-            name: Name::parse(&request.name).map_err(|_| JoinRefusal::BadRequest)?,
-            agent: AgentId::generate(&*self.clock, &*self.entropy),
-            now: self.clock.now(),
-        };
-        let agent = match self.invites.redeem(&redemption).await {
-            Ok(Redeemed::Joined(agent)) => agent,
-            Ok(Redeemed::Unknown) => return Err(JoinRefusal::UnknownToken),
-            Ok(Redeemed::Expired) => return Err(JoinRefusal::Expired),
-            Ok(Redeemed::Taken) => return Err(JoinRefusal::Used),
-            Ok(Redeemed::KeyInUse) => return Err(JoinRefusal::BadRequest),
-            Ok(Redeemed::Revoked) => return Err(JoinRefusal::Revoked),
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "invite not redeemed");
-                return Err(JoinRefusal::Unavailable);
-            }
+        let agent = match self.known(&key).await? {
+            Some(agent) => self.renews(agent, request.token.is_some())?,
+            None => self.redeem(&key, &request).await?,
         };
         let chain = self.authority.sign_proven(&key, agent.id, &*self.clock).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "agent not certified");
@@ -72,6 +62,56 @@ impl Enrolment {
             agent: agent.id,
             chain: chain.ders().map(<[u8]>::to_vec).collect(),
         })
+    }
+
+    /// The agent that has this key already.
+    async fn known(&self, key: &ProvenKey) -> Result<Option<Agent>, JoinRefusal> {
+        let spki = SpkiHash::new(*key.spki_hash().as_bytes());
+        self.agents.find_by_spki(&spki).await.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "agents not looked up");
+            JoinRefusal::Unavailable
+        })
+    }
+
+    /// Whether a known agent gets its certificate anew. An invite that it shows beside its key is
+    /// not spent: it belongs to nobody yet.
+    fn renews(&self, agent: Agent, invited: bool) -> Result<Agent, JoinRefusal> {
+        if agent.revoked_at.is_some() {
+            return Err(JoinRefusal::Revoked);
+        }
+        // Its last certificate was made when it was last seen, or later.
+        let seen = agent.last_seen_at.unwrap_or(agent.joined_at);
+        let lapses = seen.after(AGENT_LIFETIME).after(LATE_RENEWAL_MAX);
+        if !invited && lapses < self.clock.now() {
+            return Err(JoinRefusal::Lapsed);
+        }
+        Ok(agent)
+    }
+
+    /// Takes in a key that nobody has, by an invite.
+    async fn redeem(&self, key: &ProvenKey, request: &JoinRequest) -> Result<Agent, JoinRefusal> {
+        let token = request.token.ok_or(JoinRefusal::UnknownKey)?;
+        let token = Token::from_slice(&token).ok_or(JoinRefusal::BadRequest)?;
+        let redemption = Redemption {
+            token_hash: TokenHash::new(*token.hash().as_bytes()),
+            spki: SpkiHash::new(*key.spki_hash().as_bytes()),
+            name: Name::parse(&request.name).map_err(|_| JoinRefusal::BadRequest)?,
+            agent: AgentId::generate(&*self.clock, &*self.entropy),
+            now: self.clock.now(),
+        };
+        match self.invites.redeem(&redemption).await {
+            Ok(Redeemed::Joined(agent)) => Ok(agent),
+            Ok(Redeemed::Unknown) => Err(JoinRefusal::UnknownToken),
+            Ok(Redeemed::Expired) => Err(JoinRefusal::Expired),
+            Ok(Redeemed::Taken) => Err(JoinRefusal::Used),
+            // Joined through another connection since it was looked up: the next try renews.
+            Ok(Redeemed::KeyInUse) => Err(JoinRefusal::Unavailable),
+            Ok(Redeemed::Revoked) => Err(JoinRefusal::Revoked),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "invite not redeemed");
+                Err(JoinRefusal::Unavailable)
+            }
+        }
     }
 }
 
@@ -103,6 +143,7 @@ mod tests {
             let enrolment = Enrolment {
                 authority: Arc::new(authority),
                 invites: store.invites(),
+                agents: store.agents(),
                 trust: Arc::default(),
                 clock: Arc::<ManualClock>::clone(&clock),
                 entropy,
@@ -132,7 +173,7 @@ mod tests {
         }
 
         async fn join(&self, token: &Token, key: &AgentKey) -> JoinAnswer {
-            let (token, csr) = (*token.expose(), key.csr_der());
+            let (token, csr) = (Some(*token.expose()), key.csr_der());
             self.enrolment.enrol(JoinRequest { token, csr, name: "edge".to_owned() }).await
         }
     }
@@ -162,6 +203,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_known_key_renews_its_own_agent_and_only_while_it_is_not_gone_too_long() {
+        let house = House::new();
+        let token = house.invite().await;
+        let renewal = |seed| JoinRequest {
+            token: None,
+            csr: key(seed).csr_der(),
+            name: "renewal".to_owned(),
+        };
+        let renew = |seed| house.enrolment.enrol(renewal(seed));
+        assert_eq!(renew(2).await, JoinAnswer::Refused(JoinRefusal::UnknownKey));
+        let JoinAnswer::Joined { agent, .. } = house.join(&token, &key(2)).await else {
+            panic!("refused");
+        };
+        house.clock.advance(AGENT_LIFETIME + LATE_RENEWAL_MAX);
+        let again = renew(2).await;
+        assert!(matches!(again, JoinAnswer::Joined { agent: same, .. } if same == agent));
+
+        house.clock.advance(Duration::from_secs(1));
+        assert_eq!(renew(2).await, JoinAnswer::Refused(JoinRefusal::Lapsed));
+        let invited = house.join(&house.invite().await, &key(2)).await;
+        assert!(matches!(invited, JoinAnswer::Joined { agent: same, .. } if same == agent));
+
+        house.store.agents().revoke(agent, house.clock.now()).await.unwrap();
+        assert_eq!(renew(2).await, JoinAnswer::Refused(JoinRefusal::Revoked));
+    }
+
+    #[tokio::test]
     async fn who_may_not_join_is_told_why() {
         let house = House::new();
         let refused = JoinAnswer::Refused;
@@ -170,7 +238,7 @@ mod tests {
 
         let token = house.invite().await;
         let bad = |csr: Vec<u8>, name: &str| JoinRequest {
-            token: *token.expose(),
+            token: Some(*token.expose()),
             csr,
             name: name.to_owned(),
         };

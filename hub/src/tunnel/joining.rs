@@ -11,8 +11,7 @@ use weft_transport::join;
 /// Decides on requests to join.
 #[async_trait]
 pub trait Enrol: fmt::Debug + Send + Sync {
-    /// Takes the agent in, or says why not. Repeating a request with the same token and key gives
-    /// the same agent.
+    /// Takes the agent in, or says why not. A key that is known gives the same agent again.
     async fn enrol(&self, request: JoinRequest) -> JoinAnswer;
 }
 
@@ -55,5 +54,7 @@ const fn cause(refusal: JoinRefusal) -> &'static str {
         JoinRefusal::BadRequest => "join_malformed",
         JoinRefusal::Revoked => "join_revoked",
         JoinRefusal::Unavailable => "join_store",
+        JoinRefusal::UnknownKey => "join_unknown_key",
+        JoinRefusal::Lapsed => "join_lapsed",
     }
 }

@@ -59,6 +59,12 @@ pub trait Agents: fmt::Debug + Send + Sync {
     /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
     async fn find(&self, id: AgentId) -> Result<Option<Agent>, StoreError>;
 
+    /// The agent with this public key; no two have one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
+    async fn find_by_spki(&self, spki: &SpkiHash) -> Result<Option<Agent>, StoreError>;
+
     /// One page of all agents.
     ///
     /// # Errors

@@ -91,9 +91,7 @@ pub(crate) async fn idle_agents(
     ]);
     for tunnel in &tunnels {
         let done = CloseCode::Done;
-        tunnel
-            .connection
-            .close(quinn::VarInt::from_u32(done.number()), done.reason().as_bytes());
+        tunnel.connection.close(quinn::VarInt::from_u32(done.number()), done.reason().as_bytes());
     }
     endpoint.wait_idle().await;
     Ok((section, rss.max(pss)))
@@ -163,7 +161,7 @@ async fn join_one(endpoint: &Endpoint, invite: Invite, number: usize) -> anyhow:
     let tls = join_tls(invite.pins(), invite.hub(), clock())?;
     let connection = connect(endpoint, &invite, tls).await?;
     let request = JoinRequest {
-        token: *invite.token().expose(),
+        token: Some(*invite.token().expose()),
         csr: key.csr_der(),
         name: format!("idle-{number}"),
     };

@@ -8,13 +8,12 @@ use super::plan::{HEALED_AT, PROBES_MAX, Plan, RequestPlan, probe_marker};
 use super::seen::{CountedOutcomes, Life, Seen, UserEnd};
 use super::trace::Trace;
 use super::user::User;
-use async_trait::async_trait;
-use http::HeaderValue;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use weft_certs::{AgentTrust, Authority};
+use weft_hub::app::Enrolment;
 use weft_hub::auth::Auth;
 use weft_hub::config::Limits;
 use weft_hub::exchange::settle::Settler;
@@ -23,12 +22,11 @@ use weft_hub::gateway::{self, Gateway};
 use weft_hub::lifecycle::{Lifecycle, Readiness, Signals, Stage, Tasks};
 use weft_hub::telemetry::Metrics;
 use weft_hub::trust::Trust;
-use weft_hub::tunnel::{Doorkeeper, Enrol, Needs, Tunnels};
+use weft_hub::tunnel::{Doorkeeper, Needs, Tunnels};
 use weft_proto::entropy::Entropy;
-use weft_proto::ids::{AgentId, NodeId};
+use weft_proto::ids::NodeId;
 use weft_proto::provider::Provider;
 use weft_proto::time::Clock;
-use weft_proto::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
 use weft_store::{Outcomes, Store};
 
 /// Pause between two probes of one provider.
@@ -39,10 +37,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The hub's machine: what survives its process.
 pub(super) struct HubHost {
     pub(super) plan: Arc<Plan>,
-    pub(super) authority: Authority,
+    pub(super) authority: Arc<Authority>,
     pub(super) store: Arc<dyn Store>,
     pub(super) reset_key: [u8; 32],
-    pub(super) users_key: HeaderValue,
+    pub(super) users_key: String,
     pub(super) weather: Weather,
     pub(super) seen: Seen,
     pub(super) trace: Trace,
@@ -60,17 +58,6 @@ pub(super) struct Running {
 impl fmt::Debug for HubHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubHost").field("running", &self.running).finish_non_exhaustive()
-    }
-}
-
-/// Agents of a simulation have joined before it begins.
-#[derive(Debug)]
-struct NobodyJoins;
-
-#[async_trait]
-impl Enrol for NobodyJoins {
-    async fn enrol(&self, _: JoinRequest) -> JoinAnswer {
-        JoinAnswer::Refused(JoinRefusal::Unavailable)
     }
 }
 
@@ -100,14 +87,23 @@ impl HubHost {
             metrics.clone(),
         ));
         let trust = Arc::new(Trust::load(&*self.store.agents()).await?);
+        let enrol = Enrolment {
+            authority: Arc::clone(&self.authority),
+            invites: self.store.invites(),
+            agents: self.store.agents(),
+            trust: Arc::clone(&trust),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&chance),
+        };
         let tunnels = Tunnels::new(Needs {
             node: NodeId::generate(&*clock, &*chance),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&chance),
             agents: self.store.agents(),
-            enrol: Arc::new(NobodyJoins),
+            enrol: Arc::new(enrol),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
+            tunnels_max: limits.tunnels_max,
         });
         let outcomes: Arc<dyn Outcomes> = Arc::new(CountedOutcomes {
             kept: self.store.outcomes(),
@@ -253,11 +249,12 @@ impl HubHost {
         }
     }
 
-    /// The agents whose tunnels take exchanges now.
-    pub(super) fn connected(&self) -> BTreeSet<AgentId> {
+    /// How many agents have a tunnel that takes exchanges now.
+    pub(super) fn connected(&self) -> usize {
         let running = self.running();
         let tunnels = running.iter().flat_map(|running| running.tunnels.list());
-        tunnels.filter(|tunnel| tunnel.takes_exchanges).map(|tunnel| tunnel.agent).collect()
+        let agents = tunnels.filter(|tunnel| tunnel.takes_exchanges).map(|tunnel| tunnel.agent);
+        agents.collect::<BTreeSet<_>>().len()
     }
 
     /// Exchanges that the hub counts: all of them, and those on each account.

@@ -9,7 +9,7 @@ use weft_transport::join;
 use weft_transport::stream::{Lost, StreamError};
 
 fn request() -> JoinRequest {
-    JoinRequest { token: [5; 32], csr: vec![0x30; 500], name: "edge-1".to_owned() }
+    JoinRequest { token: Some([5; 32]), csr: vec![0x30; 500], name: "edge-1".to_owned() }
 }
 
 /// The hub closes as soon as the answer is delivered: it must not be lost with the connection.

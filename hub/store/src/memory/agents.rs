@@ -1,7 +1,7 @@
 //! Agents in memory.
 
 use super::{Memory, page};
-use crate::{Agent, Agents, Page, RevokedAgent, StoreError};
+use crate::{Agent, Agents, Page, RevokedAgent, SpkiHash, StoreError};
 use async_trait::async_trait;
 use weft_proto::ids::AgentId;
 use weft_proto::time::Timestamp;
@@ -10,6 +10,10 @@ use weft_proto::time::Timestamp;
 impl Agents for Memory {
     async fn find(&self, id: AgentId) -> Result<Option<Agent>, StoreError> {
         self.with(|tables| Ok(tables.agents.get(&id).cloned()))
+    }
+
+    async fn find_by_spki(&self, spki: &SpkiHash) -> Result<Option<Agent>, StoreError> {
+        self.with(|tables| Ok(tables.agents.values().find(|agent| agent.spki == *spki).cloned()))
     }
 
     async fn list(&self, wanted: Page<AgentId>) -> Result<Vec<Agent>, StoreError> {

@@ -1,7 +1,7 @@
 //! Agents in SQLite.
 
 use super::{Db, ensure_one_row, fault, row};
-use crate::{Agent, Agents, Name, Page, RevokedAgent, StoreError};
+use crate::{Agent, Agents, Name, Page, RevokedAgent, SpkiHash, StoreError};
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use weft_proto::ids::{AgentId, OwnerId};
@@ -22,6 +22,17 @@ impl Agents for Db {
     async fn find(&self, id: AgentId) -> Result<Option<Agent>, StoreError> {
         let mut connection = self.readers.acquire().await.map_err(fault)?;
         by_id(&mut connection, id).await
+    }
+
+    async fn find_by_spki(&self, spki: &SpkiHash) -> Result<Option<Agent>, StoreError> {
+        sqlx::query(select!("WHERE spki = ?"))
+            .bind(spki.as_bytes().as_slice())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(fault)?
+            .as_ref()
+            .map(agent)
+            .transpose()
     }
 
     async fn list(&self, page: Page<AgentId>) -> Result<Vec<Agent>, StoreError> {

@@ -20,6 +20,8 @@ pub(crate) async fn an_agent_is_revoked_once_and_listed_as_such(store: Arc<dyn S
         store.agents().revoked().await.expect("listed"),
         [&first, &third].map(|agent| RevokedAgent { id: agent.id, spki: agent.spki })
     );
+    let by_key = store.agents().find_by_spki(&second.spki).await.expect("found");
+    assert_eq!(by_key.as_ref(), Some(&second));
     assert_eq!(store.agents().find(second.id).await.expect("found"), Some(second));
 }
 
@@ -39,6 +41,7 @@ pub(crate) async fn what_does_not_exist_is_not_found(store: Arc<dyn Store>) {
     let world = World::new(3);
     let (nobody, now) = (world.agent_id(), world.now());
     assert_eq!(store.agents().find(nobody).await.expect("looked"), None);
+    assert_eq!(store.agents().find_by_spki(&[7; 32].into()).await.expect("looked"), None);
     let revoked = store.agents().revoke(nobody, now).await.map(drop);
     let touched = store.agents().touch(nobody, now).await;
     for refused in [revoked, touched] {

@@ -1,4 +1,7 @@
-//! Joining, on `weft-join/1`: one request and one answer on one stream.
+//! Joining and renewal, on `weft-join/1`: one request and one answer on one stream.
+//!
+//! The signing request proves the agent's key. A key that the hub knows already gets the same
+//! agent's certificate anew, with or without a token: that is how an agent renews.
 
 use super::{Malformed, bounded_text};
 use crate::ids::AgentId;
@@ -17,8 +20,8 @@ const CHAIN_MAX: usize = 4;
 /// What a joining agent asks.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JoinRequest {
-    /// The token of the invitation.
-    pub token: [u8; TOKEN_BYTES],
+    /// The token of the invitation; none where a known agent renews.
+    pub token: Option<[u8; TOKEN_BYTES]>,
     /// A certificate signing request, DER: proof of the agent's own key.
     pub csr: Vec<u8>,
     /// The agent's name for itself, for people.
@@ -46,17 +49,23 @@ pub enum JoinRefusal {
     Revoked = 5,
     /// The hub cannot answer now.
     Unavailable = 6,
+    /// No token was sent, and the hub does not know the key.
+    UnknownKey = 7,
+    /// The agent's certificate ran out too long ago to be renewed without an invitation.
+    Lapsed = 8,
 }
 
 impl JoinRefusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::UnknownToken,
         Self::Expired,
         Self::Used,
         Self::BadRequest,
         Self::Revoked,
         Self::Unavailable,
+        Self::UnknownKey,
+        Self::Lapsed,
     ];
 
     /// What a person reads.
@@ -69,6 +78,8 @@ impl JoinRefusal {
             Self::BadRequest => "the hub could not accept the certificate request",
             Self::Revoked => "the agent was revoked",
             Self::Unavailable => "the hub cannot take in agents right now; try again",
+            Self::UnknownKey => "the hub does not know this agent; join with a fresh invite",
+            Self::Lapsed => "the agent was away for too long; join again with a fresh invite",
         }
     }
 }
@@ -95,7 +106,7 @@ impl JoinRequest {
     /// [`MESSAGE_BYTES_MAX`].
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let message = JoinRequestMessage {
-            token: self.token.to_vec(),
+            token: self.token.map(Vec::from).unwrap_or_default(),
             csr: self.csr.clone(),
             name: bounded_text(&self.name, "name")?,
         };
@@ -111,11 +122,11 @@ impl JoinRequest {
             return Err(Malformed("message length"));
         }
         let message = JoinRequestMessage::decode(bytes).map_err(|_| Malformed("join request"))?;
-        Ok(Self {
-            token: message.token.try_into().map_err(|_| Malformed("token"))?,
-            csr: message.csr,
-            name: bounded_text(&message.name, "name")?,
-        })
+        let token = match message.token {
+            none if none.is_empty() => None,
+            token => Some(token.try_into().map_err(|_| Malformed("token"))?),
+        };
+        Ok(Self { token, csr: message.csr, name: bounded_text(&message.name, "name")? })
     }
 }
 

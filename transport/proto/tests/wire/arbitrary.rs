@@ -173,7 +173,7 @@ pub(crate) fn answer_head() -> impl Strategy<Value = AnswerHead> {
 }
 
 pub(crate) fn join_request() -> impl Strategy<Value = JoinRequest> {
-    let parts = (any::<[u8; 32]>(), vec(any::<u8>(), 0..2_000), text());
+    let parts = (any::<Option<[u8; 32]>>(), vec(any::<u8>(), 0..2_000), text());
     parts.prop_map(|(token, csr, name)| JoinRequest { token, csr, name })
 }
 

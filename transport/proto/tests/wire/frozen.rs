@@ -75,6 +75,8 @@ fn kinds_causes_and_providers_keep_their_numbers() {
         (JoinRefusal::BadRequest, 4),
         (JoinRefusal::Revoked, 5),
         (JoinRefusal::Unavailable, 6),
+        (JoinRefusal::UnknownKey, 7),
+        (JoinRefusal::Lapsed, 8),
     ];
     assert_eq!(JoinRefusal::ALL.map(|why| (why, why as u32)), refusals);
     let providers = [

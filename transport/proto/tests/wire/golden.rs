@@ -6,7 +6,7 @@
 
 use crate::samples::{
     DRAIN, answer_head, azure_account, fields, hello, id, join_answer, join_request, own_account,
-    page, request_head, small_request_head, welcome,
+    page, renewal, request_head, small_request_head, welcome,
 };
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -147,6 +147,8 @@ fn joining_has_its_frozen_bytes() {
     assert_bytes("join-request", &join_request().encode().unwrap());
     let read = JoinRequest::decode(&vector("join-request"));
     assert!(read == Ok(join_request()));
+    assert_bytes("renewal", &renewal().encode().unwrap());
+    assert!(JoinRequest::decode(&vector("renewal")) == Ok(renewal()));
     for (name, answer) in [
         ("join-answer", join_answer()),
         ("join-answer-refused", JoinAnswer::Refused(JoinRefusal::Used)),

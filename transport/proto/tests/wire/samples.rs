@@ -119,10 +119,14 @@ pub(crate) fn answer_head() -> AnswerHead {
 
 pub(crate) fn join_request() -> JoinRequest {
     JoinRequest {
-        token: std::array::from_fn(|index| u8::try_from(index).unwrap()),
+        token: Some(std::array::from_fn(|index| u8::try_from(index).unwrap())),
         csr: b"\x30\x0a\x0c\x08certreq?".to_vec(),
         name: "edge-1".to_owned(),
     }
+}
+
+pub(crate) fn renewal() -> JoinRequest {
+    JoinRequest { token: None, ..join_request() }
 }
 
 pub(crate) fn join_answer() -> JoinAnswer {
