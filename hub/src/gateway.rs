@@ -8,6 +8,7 @@ mod catalogue;
 mod connection;
 mod door;
 mod surface;
+mod unread;
 
 pub use door::UsersDoor;
 
@@ -23,6 +24,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use std::net::IpAddr;
 use std::sync::Arc;
 use surface::{Surface, Unanswered};
+use unread::Unread;
 use weft_proto::time::Clock;
 
 /// What the door needs of the rest of the hub.
@@ -58,6 +60,15 @@ impl Gateway {
     /// # Cancel safety
     /// Dropping the call is what happens when the user goes away; see [`Spine::serve`].
     pub async fn answer(&self, request: Request<Body>, peer: IpAddr) -> Response<Body> {
+        let (unread, request) = Unread::of(request);
+        let answer = self.answered(request, peer).await;
+        if answer.status().is_client_error() || answer.status().is_server_error() {
+            unread.throw_away().await;
+        }
+        answer
+    }
+
+    async fn answered(&self, request: Request<Body>, peer: IpAddr) -> Response<Body> {
         let (head, body) = request.into_parts();
         if let Some(health) = self.health(&head.method, head.uri.path()).await {
             return health;
