@@ -95,29 +95,28 @@ where
     }
 }
 
-/// How many requests a connection has running, as those who watch it see.
-#[derive(Debug, Clone)]
-pub(super) struct Requests(watch::Sender<usize>);
+/// The requests of a connection, as those who watch it see them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Requests(watch::Sender<Counts>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    running: usize,
+    begun: u64,
+}
 
 /// One running request: until its answer's body is dropped.
 #[derive(Debug)]
-pub(super) struct Running(watch::Sender<usize>);
-
-impl Default for Requests {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
-}
+pub(super) struct Running(watch::Sender<Counts>);
 
 impl Requests {
     /// One more, until the guard is dropped.
     pub(super) fn begin(&self) -> Running {
-        self.0.send_modify(|running| *running += 1);
+        self.0.send_modify(|counts| {
+            counts.running += 1;
+            counts.begun += 1;
+        });
         Running(self.0.clone())
-    }
-
-    fn none(&self) -> bool {
-        *self.0.borrow() == 0
     }
 
     /// Waits until there was no request for `first` from the beginning, or for `idle` later on.
@@ -126,8 +125,9 @@ impl Requests {
         let mut patience = first;
         loop {
             // The sender lives in `self`: neither wait can fail.
-            drop(running.wait_for(|running| *running == 0).await);
-            let begun = running.wait_for(|running| *running > 0);
+            drop(running.wait_for(|counts| counts.running == 0).await);
+            let before = running.borrow_and_update().begun;
+            let begun = running.wait_for(|counts| counts.begun != before);
             if tokio::time::timeout(patience, begun).await.is_err() {
                 return;
             }
@@ -138,7 +138,7 @@ impl Requests {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.send_modify(|running| *running -= 1);
+        self.0.send_modify(|counts| counts.running -= 1);
     }
 }
 
@@ -177,6 +177,8 @@ pub(super) struct Patient<S> {
     stream: S,
     stall_max: Duration,
     head: Option<(Requests, Duration)>,
+    /// How many requests had begun at the last look: one more, and the head was whole.
+    begun: u64,
     taking: Option<Pin<Box<Sleep>>>,
     heading: Option<Pin<Box<Sleep>>>,
 }
@@ -184,7 +186,7 @@ pub(super) struct Patient<S> {
 impl<S> Patient<S> {
     /// Watches writes.
     pub(super) const fn new(stream: S, stall_max: Duration) -> Self {
-        Self { stream, stall_max, head: None, taking: None, heading: None }
+        Self { stream, stall_max, head: None, begun: 0, taking: None, heading: None }
     }
 
     /// Watches the heads of requests too: bytes that come while none is running are one.
@@ -217,8 +219,12 @@ impl<S> Patient<S> {
         let Some((requests, head_max)) = &self.head else {
             return poll;
         };
-        if !requests.none() {
+        let counts = *requests.0.borrow();
+        if counts.begun != self.begun {
+            self.begun = counts.begun;
             self.heading = None;
+        }
+        if counts.running > 0 {
             return poll;
         }
         if read > 0 && self.heading.is_none() {
@@ -300,3 +306,6 @@ pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     // Whatever goes wrong from here on, the connection is over.
     drop(tokio::time::timeout(LINGER_MAX, lingering).await);
 }
+
+#[cfg(test)]
+mod tests;
