@@ -3,7 +3,9 @@
 //! Nothing here is part of the shipped hub or agent. The simulated provider listens on loopback
 //! addresses alone, so that no test can be mistaken for, or reach, a real provider.
 
+pub mod bench;
 pub mod demo;
 pub mod mesh;
 pub mod provider;
+pub mod sim;
 pub mod sim_agent;

@@ -32,6 +32,7 @@ mod verdict;
 mod world;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Once;
 use trace::Trace;
@@ -44,6 +45,9 @@ pub struct Report {
     pub seed: u64,
     /// What did not hold; nothing where all did.
     pub wrong: Vec<String>,
+    /// How often each thing happened: ends of exchanges by their stored names, `retried` ones,
+    /// and answers `cut` after they had begun.
+    pub tally: BTreeMap<&'static str, u64>,
     /// Events in the trace.
     pub events: u64,
     /// SHA-256 over the trace, in hexadecimal.
@@ -65,7 +69,16 @@ impl fmt::Display for Report {
         for wrong in &self.wrong {
             writeln!(f, "seed {}: {wrong}", self.seed)?;
         }
-        write!(f, "seed {}: {} events, trace {}", self.seed, self.events, self.hash)
+        let tally: Vec<_> =
+            self.tally.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        write!(
+            f,
+            "seed {}: {}; {} events, trace {}",
+            self.seed,
+            tally.join(", "),
+            self.events,
+            self.hash
+        )
     }
 }
 
@@ -78,13 +91,13 @@ pub fn run(seed: u64, keep: bool) -> anyhow::Result<Report> {
     let panics = PANICS.get();
     let root = tempfile::tempdir()?;
     let trace = Trace::new(keep);
-    let mut wrong = World::build(seed, root.path(), trace.clone())?.live();
+    let (mut wrong, tally) = World::build(seed, root.path(), trace.clone())?.live();
     let panicked = PANICS.get() - panics;
     if panicked > 0 {
         wrong.push(format!("{panicked} panics"));
     }
     let (events, hash, lines) = trace.read();
-    Ok(Report { seed, wrong, events, hash, lines })
+    Ok(Report { seed, wrong, tally, events, hash, lines })
 }
 
 thread_local! {

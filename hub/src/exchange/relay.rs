@@ -28,13 +28,20 @@ use weft_proto::tables::headers;
 use weft_transport::exchange::{BodyReader, Piece};
 use weft_transport::stream::StreamError;
 
-/// How long an error event gets to reach the user's connection before the reset.
+/// How long a head or an error event gets to reach the user's connection before the reset.
 const CUT_LINGER: Duration = Duration::from_millis(50);
 
 /// An answer that was cut: the HTTP layer resets the stream when it meets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer was cut: {0}")]
 pub(super) struct Cut(EndReason);
+
+/// Ends a body that was cut. Both versions of HTTP drop what they have not written yet when a body
+/// fails: without the wait, what went before would be lost with the reset.
+async fn reset<T>(cut: Cut) -> Result<T, Cut> {
+    tokio::time::sleep(CUT_LINGER).await;
+    Err(cut)
+}
 
 impl Answering {
     /// Turns the answer into the user's response.
@@ -137,10 +144,7 @@ impl Relay {
             return Ok(None);
         }
         if let Some(cut) = self.cut {
-            // Both versions of HTTP drop what they have not written yet when a body fails: without
-            // this wait the error event would be lost with the reset that follows it.
-            tokio::time::sleep(CUT_LINGER).await;
-            return Err(cut);
+            return reset(cut).await;
         }
         loop {
             let step = tokio::select! {
@@ -167,7 +171,12 @@ impl Relay {
                 Ok(Some(frame)) => return Ok(Some(frame)),
                 Ok(None) if self.ended => return Ok(self.last.take()),
                 Ok(None) => {}
-                Err((broke, refusal)) => return self.cut(broke, refusal),
+                Err((broke, refusal)) => {
+                    return match self.cut(broke, refusal) {
+                        Ok(event) => Ok(event),
+                        Err(cut) => reset(cut).await,
+                    };
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ use weft_proto::entropy::{Entropy, SeededEntropy};
 
 use crate::mesh::caller::{Body, full};
 use crate::mesh::{Caller, Connection, Version};
+use crate::provider::CONTROL_HEADER;
 
 /// Streams at once.
 const AT_ONCE: u64 = 64;
@@ -46,12 +47,15 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// Growth over the second half of the streams below which memory counts as flat, in KiB.
 pub(crate) const FLAT_KIB: f64 = 1_024.0;
 
-/// What is asked for: longer than any user here waits for.
-fn request_body(silent: bool) -> Bytes {
-    let model = if silent { "sim[fault=stall-head]" } else { "sim[deltas=10000,pace=1ms]" };
+/// What is asked for.
+fn request_body() -> Bytes {
     let messages = json!([{"role": "user", "content": "Count to ten thousand."}]);
-    let value = json!({"model": model, "stream": true, "messages": messages});
-    Bytes::from(value.to_string())
+    Bytes::from(json!({"model": "sim", "stream": true, "messages": messages}).to_string())
+}
+
+/// An answer that is longer than any user here waits for, or silence in place of its head.
+const fn control(silent: bool) -> HeaderValue {
+    HeaderValue::from_static(if silent { "fault=stall-head" } else { "deltas=10000;pace=1ms" })
 }
 
 /// One look at the memory of hub and agent.
@@ -100,10 +104,7 @@ pub(crate) async fn aborted(
     let after = pids.memory()?;
     anyhow::ensure!(looks.len() >= 4, "too few looks at memory: want more streams");
 
-    let growth = [
-        growth(&looks, |held| held.hub),
-        growth(&looks, |held| held.agent),
-    ];
+    let growth = [growth(&looks, |held| held.hub), growth(&looks, |held| held.agent)];
     let mut section = Section::new(
         "aborted_streams",
         format!("Memory over {done} aborted streams, {AT_ONCE} at once"),
@@ -112,7 +113,12 @@ pub(crate) async fn aborted(
     let pair = |held: Held| [held.hub.rss_kib as f64, held.agent.rss_kib as f64];
     let samples = looks.len() as u64;
     section.rows.extend([
-        Row::new(format!("RSS after the first {}", looks[0].streams), pair(looks[0].held), "KiB", 1),
+        Row::new(
+            format!("RSS after the first {}", looks[0].streams),
+            pair(looks[0].held),
+            "KiB",
+            1,
+        ),
         Row::new("RSS half way", pair(looks[looks.len() / 2].held), "KiB", 1),
         Row::new("RSS when all were given up", pair(after), "KiB", 1),
         Row::new("growth over the second half", growth, "KiB", samples),
@@ -208,7 +214,8 @@ impl Shared {
             if chance.next_u64().is_multiple_of(CLOSED_EVERY) {
                 let line = self.client.connect(Way::Mesh).await?;
                 let silent = chance.next_u64().is_multiple_of(2);
-                line.leave(request_body(silent), chance.duration_below(PATIENCE_MAX)).await?;
+                let patience = chance.duration_below(PATIENCE_MAX);
+                line.leave(request_body(), control(silent), patience).await?;
             } else if let Err(error) = self.leave(&mut connection, &chance).await {
                 // A hub may close a connection on which too much was reset; not each time.
                 tracing::debug!("a connection was lost: {error:#}");
@@ -226,19 +233,19 @@ impl Shared {
         let patience = chance.duration_below(PATIENCE_MAX);
         match chance.next_u64() % 3 {
             0 => {
-                let body = request_body(false);
+                let body = request_body();
                 let part = body.slice(..body.len() / 2);
                 let body = Unfinished(Some(part)).map_err(|never| match never {}).boxed();
-                let answer = connection.start(self.request(body)?)?;
+                let answer = connection.start(self.request(body, false)?)?;
                 given_up(tokio::time::timeout(patience, answer).await)
             }
             1 => {
-                let answer = connection.start(self.request(full(request_body(true)))?)?;
+                let answer = connection.start(self.request(full(request_body()), true)?)?;
                 given_up(tokio::time::timeout(patience, answer).await)
             }
             _ => {
                 let frames = chance.next_u64() % FRAMES_MAX;
-                let answer = connection.start(self.request(full(request_body(false)))?)?;
+                let answer = connection.start(self.request(full(request_body()), false)?)?;
                 let mut answer = answer.await?;
                 anyhow::ensure!(answer.status().is_success(), "refused: {}", answer.status());
                 for _ in 0..frames {
@@ -249,12 +256,13 @@ impl Shared {
         }
     }
 
-    fn request(&self, body: Body) -> Result<Request<Body>, http::Error> {
+    fn request(&self, body: Body, silent: bool) -> Result<Request<Body>, http::Error> {
         Request::builder()
             .method(Method::POST)
             .uri(CHAT)
             .header(AUTHORIZATION, &self.bearer)
             .header(CONTENT_TYPE, "application/json")
+            .header(CONTROL_HEADER, control(silent))
             .body(body)
     }
 }

@@ -5,6 +5,7 @@
 //! second one has TLS, as users have. A connection carries one request at a time.
 
 use super::script::{Follower, Script};
+use crate::provider::CONTROL_HEADER;
 use anyhow::Context;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -35,6 +36,8 @@ pub(crate) const DOOR: &str = "/health/liveness";
 const HUB_NAME: &str = "localhost";
 /// The longest answer that is kept, in bytes.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// For requests that ask the simulated provider for nothing in particular.
+const NO_CONTROL: HeaderValue = HeaderValue::from_static("");
 /// What one exchange may take before the bench gives up.
 const EXCHANGE_MAX: Duration = Duration::from_secs(30);
 
@@ -136,7 +139,7 @@ impl Client {
             Way::Direct => HeaderValue::from_static("Bearer simulated"),
             Way::Mesh => self.bearer.clone(),
         };
-        Ok(Line { sender, host, bearer, driver })
+        Ok(Line { way, sender, host, bearer, driver })
     }
 }
 
@@ -154,6 +157,7 @@ pub(crate) struct Timing {
 /// One connection, with the task that drives it. Dropping it closes it, whatever runs on it.
 #[derive(Debug)]
 pub(crate) struct Line {
+    way: Way,
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
     bearer: HeaderValue,
@@ -184,8 +188,8 @@ impl Line {
         script: &Script,
         mut frame: impl FnMut(usize, Instant),
     ) -> anyhow::Result<Timing> {
-        self.sender.ready().await.context("the connection was closed")?;
-        let request = self.request(Method::POST, CHAT, script.body())?;
+        self.ready().await?;
+        let request = self.request(Method::POST, CHAT, script.body(), script.control())?;
         let began = Instant::now();
         let mut response = self.sender.send_request(request).await?;
         if response.status() != StatusCode::OK {
@@ -211,8 +215,8 @@ impl Line {
     /// # Errors
     /// Where the door does not answer well.
     pub(crate) async fn knock(&mut self) -> anyhow::Result<Duration> {
-        self.sender.ready().await.context("the connection was closed")?;
-        let request = self.request(Method::GET, DOOR, Bytes::new())?;
+        self.ready().await?;
+        let request = self.request(Method::GET, DOOR, Bytes::new(), NO_CONTROL)?;
         let began = Instant::now();
         let response = self.sender.send_request(request).await?;
         anyhow::ensure!(response.status() == StatusCode::OK, "{DOOR}: {}", response.status());
@@ -220,14 +224,29 @@ impl Line {
         Ok(began.elapsed())
     }
 
-    /// Sends `body` and returns the whole answer.
+    /// Sends `body` with `control` and returns the whole answer.
     ///
     /// # Errors
     /// Where the exchange fails or is refused.
-    pub(crate) async fn ask(&mut self, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
-        self.sender.ready().await.context("the connection was closed")?;
-        let method = if body.is_empty() { Method::GET } else { Method::POST };
-        let request = self.request(method, path, body)?;
+    pub(crate) async fn ask(
+        &mut self,
+        path: &str,
+        body: Bytes,
+        control: HeaderValue,
+    ) -> anyhow::Result<Bytes> {
+        self.collect(self.request(Method::POST, path, body, control)?).await
+    }
+
+    /// Gets what is at `path`.
+    ///
+    /// # Errors
+    /// Where the exchange fails or is refused.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Bytes> {
+        self.collect(self.request(Method::GET, path, Bytes::new(), NO_CONTROL)?).await
+    }
+
+    async fn collect(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
+        self.ready().await?;
         let response = self.sender.send_request(request).await?;
         if !response.status().is_success() {
             return Err(refused(response).await);
@@ -241,8 +260,13 @@ impl Line {
     ///
     /// # Errors
     /// Where the request cannot be made.
-    pub(crate) async fn leave(mut self, body: Bytes, patience: Duration) -> anyhow::Result<()> {
-        let request = self.request(Method::POST, CHAT, body)?;
+    pub(crate) async fn leave(
+        mut self,
+        body: Bytes,
+        control: HeaderValue,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
+        let request = self.request(Method::POST, CHAT, body, control)?;
         let answer = async {
             let mut response = self.sender.send_request(request).await?;
             while let Some(piece) = response.frame().await {
@@ -255,11 +279,18 @@ impl Line {
         Ok(())
     }
 
+    /// Waits until the connection takes a request: it must be kept alive after each answer.
+    async fn ready(&mut self) -> anyhow::Result<()> {
+        let ready = self.sender.ready().await;
+        ready.with_context(|| format!("a connection ({:?}) was closed between requests", self.way))
+    }
+
     fn request(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
+        control: HeaderValue,
     ) -> Result<Request<Full<Bytes>>, http::Error> {
         Request::builder()
             .method(method)
@@ -267,6 +298,7 @@ impl Line {
             .header(HOST, &self.host)
             .header(AUTHORIZATION, &self.bearer)
             .header(CONTENT_TYPE, "application/json")
+            .header(CONTROL_HEADER, control)
             .body(Full::new(body))
     }
 }

@@ -46,11 +46,6 @@ impl Samples {
     pub(crate) fn percentile(&self, percent: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_percentile(percent))
     }
-
-    /// The arithmetic mean.
-    pub(crate) fn mean(&self) -> Duration {
-        Duration::from_secs_f64(self.0.mean() / 1e9)
-    }
 }
 
 /// A duration in milliseconds.
@@ -96,9 +91,8 @@ impl Row {
 
     /// p50 and p99 of `through` less those of `direct`, in milliseconds.
     pub(crate) fn added(what: impl Into<String>, through: &Samples, direct: &Samples) -> Self {
-        let values = [50.0, 99.0].map(|percent| {
-            added_millis(through.percentile(percent), direct.percentile(percent))
-        });
+        let values = [50.0, 99.0]
+            .map(|percent| added_millis(through.percentile(percent), direct.percentile(percent)));
         Self::new(what, values, "ms", through.count().min(direct.count()))
     }
 }

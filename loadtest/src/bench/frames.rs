@@ -18,6 +18,8 @@ use tokio::time::Instant;
 const DELTAS: u32 = 64;
 /// Milliseconds from one delta to the next.
 const PACE_MS: u32 = 20;
+/// The same.
+const PACE: Duration = Duration::from_millis(PACE_MS as u64);
 /// The streams of a wave begin over this time, evenly spread, as users do.
 const SPREAD: Duration = Duration::from_millis(200);
 /// How often memory is looked at while streams run.
@@ -49,8 +51,10 @@ pub(crate) async fn waves(
     progress: &Progress,
 ) -> anyhow::Result<Waves> {
     progress.say(&format!("{streams} paced streams at once"));
-    let script = Arc::new(ground.learn(Shape::Streamed { deltas: DELTAS, pace_ms: PACE_MS }).await?);
+    let script =
+        Arc::new(ground.learn(Shape::Streamed { deltas: DELTAS, pace_ms: PACE_MS }).await?);
     let mut gaps = [Samples::new()?, Samples::new()?];
+    let mut late = gaps.clone();
     let mut spent = [Spent::default(); 2];
     let (mut lasted, mut missing, mut frames) = ([Duration::ZERO; 2], 0, [0_u64; 2]);
     let mut looked = Looked::default();
@@ -65,21 +69,25 @@ pub(crate) async fn waves(
             spent[at] = spent[at].plus(ground.pids().spent()?.since(before));
             lasted[at] += began.elapsed();
             gaps[at].merge(&wave.gaps)?;
+            late[at].merge(&wave.late)?;
             missing += wave.missing;
             frames[at] += (script.frames() * streams) as u64;
         }
     }
     let mut section = Section::new(
         id,
-        format!("Gap between SSE frames: {streams} streams of {DELTAS} deltas, one each {PACE_MS} ms"),
+        format!(
+            "Gap between SSE frames: {streams} streams of {DELTAS} deltas, one each {PACE_MS} ms"
+        ),
         ["p50", "p99"],
     );
-    let [direct, mesh] = &gaps;
-    section.rows.extend([
-        Row::percentiles("direct", direct),
-        Row::percentiles("through hub and agent", mesh),
-        Row::added("added", mesh, direct),
-    ]);
+    for (what, [direct, mesh]) in [("gap", &gaps), ("behind the schedule", &late)] {
+        section.rows.extend([
+            Row::percentiles(format!("{what}, direct"), direct),
+            Row::percentiles(format!("{what}, through hub and agent"), mesh),
+            Row::added(format!("{what}, added"), mesh, direct),
+        ]);
+    }
     section.notes.push(format!(
         "{} frames direct and {} through, compared byte by byte: {missing} lost",
         frames[0], frames[1]
@@ -120,6 +128,7 @@ impl Looked {
 
 struct Wave {
     gaps: Samples,
+    late: Samples,
     missing: u64,
 }
 
@@ -139,18 +148,21 @@ async fn run_wave(
             stream(line, &script).await
         });
     }
-    let mut wave = Wave { gaps: Samples::new()?, missing: 0 };
+    let mut wave = Wave { gaps: Samples::new()?, late: Samples::new()?, missing: 0 };
     let mut next = began + LOOK_EVERY;
     loop {
         tokio::select! {
             biased;
             ended = streams.join_next() => match ended {
                 Some(ended) => {
-                    let (gaps, missing) = ended??;
-                    for gap in gaps {
-                        wave.gaps.add(gap);
+                    let stream = ended??;
+                    for pair in stream.arrivals.windows(2) {
+                        wave.gaps.add(pair[1] - pair[0]);
                     }
-                    wave.missing += missing;
+                    for (at, arrival) in stream.arrivals.iter().enumerate().skip(1) {
+                        wave.late.add((*arrival - stream.arrivals[0]).saturating_sub(PACE * at as u32));
+                    }
+                    wave.missing += stream.missing;
                 }
                 None => return Ok(wave),
             },
@@ -164,16 +176,21 @@ async fn run_wave(
     }
 }
 
-/// One stream: its gaps between deltas, and how many frames are missing.
-async fn stream(mut line: Line, script: &Script) -> anyhow::Result<(Vec<Duration>, u64)> {
-    let mut arrivals = Vec::with_capacity(script.frames());
-    let timing = line.exchange(script, |_, now| arrivals.push(now)).await?;
-    let paced = script.paced_gaps();
-    let gaps = arrivals
-        .windows(2)
-        .enumerate()
-        .filter(|(at, _)| paced.contains(&(at + 1)))
-        .map(|(_, pair)| pair[1] - pair[0])
-        .collect();
-    Ok((gaps, timing.missing))
+/// What one stream showed.
+struct Streamed {
+    /// When its deltas came.
+    arrivals: Vec<Instant>,
+    missing: u64,
+}
+
+async fn stream(mut line: Line, script: &Script) -> anyhow::Result<Streamed> {
+    let (mut arrivals, deltas) = (Vec::with_capacity(script.frames()), script.deltas());
+    let timing = line
+        .exchange(script, |number, now| {
+            if deltas.contains(&number) {
+                arrivals.push(now);
+            }
+        })
+        .await?;
+    Ok(Streamed { arrivals, missing: timing.missing })
 }

@@ -3,7 +3,7 @@
 //! Started as an operator would, from the binaries beside this one. All of it lives in a temporary
 //! directory and ends with the value.
 
-use super::client::{Client, Way};
+use super::client::{CHAT, Client, Way};
 use super::process::{Memory, Who, machine_cpu};
 use super::script::{Script, Shape};
 use crate::mesh::process::command;
@@ -35,9 +35,8 @@ pub(crate) struct Ground {
     hub: Hub,
     agent: Process,
     provider: Process,
-    provider_addr: SocketAddr,
     // Last: the processes have ended when their files go.
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 impl Ground {
@@ -77,12 +76,7 @@ impl Ground {
         let key = hub.add_key("bench", &[])?;
         hub.offers(1).await?;
         let client = Client::new(provider_addr, hub.users(), &hub.ca(), &key.secret)?;
-        Ok(Self { client, hub, agent, provider, provider_addr, dir })
-    }
-
-    /// The hub's admin door, and the certificate that vouches for it.
-    pub(crate) fn admin(&self) -> (SocketAddr, &Path) {
-        (self.hub.addresses().admin, self.hub.data())
+        Ok(Self { client, hub, agent, provider, _dir: dir })
     }
 
     /// The hub, to be asked as its operator does.
@@ -90,20 +84,14 @@ impl Ground {
         &self.hub
     }
 
-    /// Where its files are.
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// Learns the answer to `shape` from the provider itself.
     ///
     /// # Errors
     /// Where it does not answer as asked.
     pub(crate) async fn learn(&self, shape: Shape) -> anyhow::Result<Script> {
-        let body = shape.body();
         let mut line = self.client.connect(Way::Direct).await?;
-        let answer = line.ask(super::client::CHAT, body.clone()).await?;
-        Script::learnt(shape, body, answer)
+        let answer = line.ask(CHAT, shape.body(), shape.control()?).await?;
+        Script::learnt(shape, answer)
     }
 
     /// Requests that run at the provider now.
@@ -112,7 +100,7 @@ impl Ground {
     /// Where it does not answer.
     pub(crate) async fn in_flight(&self) -> anyhow::Result<Load> {
         let mut line = self.client.connect(Way::Direct).await?;
-        let answer = line.ask("/_sim/stats", bytes::Bytes::new()).await?;
+        let answer = line.get("/_sim/stats").await?;
         Ok(serde_json::from_slice(&answer)?)
     }
 

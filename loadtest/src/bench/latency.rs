@@ -19,8 +19,9 @@ const WARM_UP_REQUESTS: usize = 200;
 pub(crate) const CROWD: usize = 64;
 /// Time at the beginning of a block that does not count.
 const BLOCK_WARM_UP: Duration = Duration::from_millis(200);
-/// Deltas of the streams whose first byte is timed: they come back to back.
-const STREAM_DELTAS: u32 = 64;
+/// The streams whose first byte is timed: the next one comes later, so that no part of the mesh
+/// is busy with it yet.
+const FIRST_BYTE: Shape = Shape::Streamed { deltas: 1, pace_ms: 2 };
 
 /// A section, with what the aims are about.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ pub(crate) async fn single(
     Ok((Measured { section, missing }, added))
 }
 
-/// Streams whose deltas come back to back, one at a time: the first byte, and the cost of a frame.
+/// Streams, one at a time: the first byte of the answer's body.
 ///
 /// # Errors
 /// Where an exchange fails.
@@ -103,19 +104,16 @@ pub(crate) async fn first_byte(
     progress: &Progress,
 ) -> anyhow::Result<Measured> {
     progress.say("time to first byte");
-    let shape = Shape::Streamed { deltas: STREAM_DELTAS, pace_ms: 0 };
-    let script = ground.learn(shape).await?;
+    let script = ground.learn(FIRST_BYTE).await?;
     let mut lines =
         [ground.client.connect(Way::Direct).await?, ground.client.connect(Way::Mesh).await?];
     let mut first = [Samples::new()?, Samples::new()?];
-    let mut rest = first.clone();
     let (mut missing, mut counted) = (0, 0_u64);
     let (before, began) = (ground.pids().spent()?, Instant::now());
     while began.elapsed() < lasts {
-        for (way, line) in lines.iter_mut().enumerate() {
+        for (line, first) in lines.iter_mut().zip(&mut first) {
             let timing = line.exchange(&script, |_, _| {}).await?;
-            first[way].add(timing.first);
-            rest[way].add((timing.whole - timing.first) / script.frames() as u32);
+            first.add(timing.first);
             missing += timing.missing;
             counted += script.frames() as u64;
         }
@@ -124,22 +122,16 @@ pub(crate) async fn first_byte(
     let spent = ground.pids().spent()?.since(before);
     let mut section = Section::new(
         "first_byte",
-        format!("Streamed answer, concurrency 1: {STREAM_DELTAS} deltas back to back"),
+        "Time to first byte, concurrency 1: chat completion, streamed",
         ["p50", "p99"],
     );
     let [direct, mesh] = &first;
     section.rows.extend([
-        Row::percentiles("first byte, direct", direct),
-        Row::percentiles("first byte, through hub and agent", mesh),
-        Row::added("first byte, added", mesh, direct),
+        Row::percentiles("direct", direct),
+        Row::percentiles("through hub and agent", mesh),
+        Row::added("added", mesh, direct),
     ]);
-    let [direct, mesh] = &rest;
-    section.rows.extend([
-        Row::percentiles("per frame after it, direct", direct),
-        Row::percentiles("per frame after it, through hub and agent", mesh),
-        Row::added("per frame after it, added", mesh, direct),
-    ]);
-    section.notes.push(format!("{counted} frames compared byte by byte, {missing} missing"));
+    section.notes.push(format!("{counted} frames compared byte by byte: {missing} lost"));
     section.notes.push(company(spent, began.elapsed()));
     Ok(Measured { section, missing })
 }

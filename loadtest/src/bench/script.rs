@@ -5,6 +5,7 @@
 //! frame that is lost, altered or out of order cannot go unnoticed, whichever way it came.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use memchr::memmem;
 use serde_json::json;
 use std::ops::Range;
@@ -24,21 +25,27 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// The body of the request. The control stands in the model's name, which every gateway keeps.
+    /// The body of the request.
     pub(crate) fn body(self) -> Bytes {
-        let messages = json!([
-            {"role": "system", "content": "You are a helpful assistant."},
-            {"role": "user", "content": "Tell me in a few words how a bridge carries its load."},
-        ]);
-        let value = match self {
-            Self::Whole => json!({"model": "sim[deltas=16]", "messages": messages}),
-            Self::Streamed { deltas, pace_ms } => json!({
-                "model": format!("sim[deltas={deltas},pace={pace_ms}ms]"),
-                "stream": true,
-                "messages": messages,
-            }),
-        };
+        let value = json!({
+            "model": "sim",
+            "stream": self != Self::Whole,
+            "messages": [
+                {"role": "system", "content": "You are a helpful assistant."},
+                {"role": "user", "content": "Tell me in a few words how a bridge carries its load."},
+            ],
+        });
         Bytes::from(value.to_string())
+    }
+
+    /// What the simulated provider is told beside it; the mesh passes the header on.
+    pub(crate) fn control(self) -> anyhow::Result<HeaderValue> {
+        Ok(match self {
+            Self::Whole => HeaderValue::from_static("deltas=16"),
+            Self::Streamed { deltas, pace_ms } => {
+                HeaderValue::try_from(format!("deltas={deltas};pace={pace_ms}ms"))?
+            }
+        })
     }
 }
 
@@ -46,6 +53,7 @@ impl Shape {
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     body: Bytes,
+    control: HeaderValue,
     answer: Bytes,
     /// Where each frame of the answer ends, in bytes. One frame where the answer is no stream.
     ends: Vec<usize>,
@@ -56,7 +64,7 @@ impl Script {
     ///
     /// # Errors
     /// Where `answer` is not of the shape that was asked for.
-    pub(crate) fn learnt(shape: Shape, body: Bytes, answer: Bytes) -> anyhow::Result<Self> {
+    pub(crate) fn learnt(shape: Shape, answer: Bytes) -> anyhow::Result<Self> {
         let ends: Vec<usize> = match shape {
             Shape::Whole => vec![answer.len()],
             Shape::Streamed { .. } => {
@@ -75,7 +83,7 @@ impl Script {
             "the simulated provider answered something else: {}",
             String::from_utf8_lossy(&answer[..answer.len().min(200)])
         );
-        Ok(Self { body, answer, ends })
+        Ok(Self { body: shape.body(), control: shape.control()?, answer, ends })
     }
 
     /// The request's body.
@@ -83,14 +91,20 @@ impl Script {
         self.body.clone()
     }
 
+    /// What the simulated provider is told beside it.
+    pub(crate) fn control(&self) -> HeaderValue {
+        self.control.clone()
+    }
+
     /// How many frames an answer has.
     pub(crate) fn frames(&self) -> usize {
         self.ends.len()
     }
 
-    /// The frames before which a paced answer waits: every delta but the first, counted from 0.
-    pub(crate) fn paced_gaps(&self) -> Range<usize> {
-        2..self.ends.len().saturating_sub(2)
+    /// Which frames are deltas, counted from 0: all but the role ahead of them, and the finish and
+    /// `[DONE]` behind them.
+    pub(crate) fn deltas(&self) -> Range<usize> {
+        1..self.ends.len().saturating_sub(2)
     }
 }
 
@@ -142,7 +156,7 @@ mod tests {
     fn script() -> Script {
         let answer = "data: role\n\ndata: a\n\ndata: b\n\ndata: stop\n\ndata: [DONE]\n\n";
         let shape = Shape::Streamed { deltas: 2, pace_ms: 0 };
-        Script::learnt(shape, shape.body(), Bytes::from(answer)).expect("an answer")
+        Script::learnt(shape, Bytes::from(answer)).expect("an answer")
     }
 
     #[test]
@@ -186,13 +200,12 @@ mod tests {
     #[test]
     fn an_answer_of_another_shape_is_not_learnt() {
         let shape = Shape::Streamed { deltas: 3, pace_ms: 0 };
-        assert!(Script::learnt(shape, shape.body(), script().answer).is_err());
-        assert!(Script::learnt(Shape::Whole, Bytes::new(), Bytes::from("busy")).is_err());
+        assert!(Script::learnt(shape, script().answer).is_err());
+        assert!(Script::learnt(Shape::Whole, Bytes::from("busy")).is_err());
     }
 
     #[test]
-    fn paced_gaps_are_those_between_deltas() {
-        // role, a, b, stop, [DONE]: the only gap between deltas is the one before b.
-        assert_eq!(script().paced_gaps(), 2..3);
+    fn deltas_stand_between_the_role_and_the_finish() {
+        assert_eq!(script().deltas(), 1..3);
     }
 }

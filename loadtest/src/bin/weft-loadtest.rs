@@ -6,7 +6,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-use weft_loadtest::{demo, provider};
+use weft_loadtest::{bench, demo, provider, sim};
 
 /// Simulated providers, load and scenarios for Weft.
 #[derive(Debug, Parser)]
@@ -22,6 +22,10 @@ enum Command {
     Provider(provider::command::Args),
     /// Shows a completion crossing a mesh on this machine, and stays up to be used.
     Demo(demo::Args),
+    /// Measures the mesh beside the simulated provider alone: latency, frames, memory.
+    Bench(bench::Args),
+    /// Replays worlds of the deterministic simulation.
+    Sim(sim::command::Args),
 }
 
 impl Command {
@@ -29,6 +33,8 @@ impl Command {
         match self {
             Self::Provider(args) => provider::command::run(args).await,
             Self::Demo(args) => demo::run(args).await,
+            Self::Bench(args) => bench::run(args).await,
+            Self::Sim(args) => sim::command::run(args).await,
         }
     }
 }

@@ -128,7 +128,8 @@ impl Screen {
         }
         let has = |provider| accounts.iter().find(|account| account.provider == provider);
         self.line(&format!(
-            "\n  export SSL_CERT_FILE={ca}           # Python; for Node NODE_EXTRA_CA_CERTS"
+            "\n  # Python takes the CA from SSL_CERT_FILE, Node from NODE_EXTRA_CA_CERTS:\n  \
+             export SSL_CERT_FILE={ca} NODE_EXTRA_CA_CERTS={ca}"
         ))?;
         let openai = has(Provider::OpenAi).or_else(|| has(Provider::DeepSeek));
         if let Some(Account { model, .. }) = openai {

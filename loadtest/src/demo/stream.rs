@@ -90,7 +90,7 @@ pub(super) async fn completion(
         bytes += data.len() as u64;
         for event in events.feed(&data)? {
             if let Some(text) = text_of(&event, dialect)? {
-                first.get_or_insert(began.elapsed());
+                first.get_or_insert_with(|| began.elapsed());
                 count += 1;
                 screen.token(&text)?;
             }

@@ -170,10 +170,15 @@ impl Connection {
     /// A dropped call gives the request up: over HTTP/2 its stream is reset, over HTTP/1.1 the
     /// connection goes.
     pub async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, CallError> {
+        match &mut self.sender {
+            Sender::H1(sender) => sender.ready().await?,
+            Sender::H2(sender) => sender.ready().await?,
+        }
         Ok(self.start(request)?.await?)
     }
 
-    /// The same in two steps: several requests may be under way on one HTTP/2 connection.
+    /// The same in two steps: several requests may be under way on one HTTP/2 connection. A
+    /// connection of HTTP/1.1 must have finished the request before.
     ///
     /// # Errors
     /// [`CallError::Target`].

@@ -1,6 +1,7 @@
-//! One simulated agent: a data directory made before the world begins, and the real agent on it.
+//! One simulated agent: a data directory with its accounts, made before the world begins, and the
+//! real agent on it, which joins by a real invite.
 
-use super::clock::SimClock;
+use super::clock::{BEGINNING, SimClock};
 use super::dice::entropy;
 use super::net::{HUB, HUB_PORT, HostNet, ProviderDial, Weather};
 use super::plan::{AgentPlan, PROBES_MAX, Plan, model_of, probe_marker};
@@ -10,22 +11,28 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use weft_agent::account::AccountDraft;
 use weft_agent::app::{Agent, Parts};
 use weft_agent::config::AgentConfig;
 use weft_agent::datadir::DataDir;
 use weft_agent::lifecycle::Stop;
 use weft_agent::status::StatusBoard;
-use weft_agent::uplink::{HubRecord, IdentityFiles};
+use weft_agent::uplink::{IdentityFiles, JoinError, join};
 use weft_agent::upstream::official_roots;
 use weft_agent::vault::{Secret, Vault};
-use weft_certs::{Authority, SpkiHash};
-use weft_proto::ids::{AccountId, AgentId};
+use weft_certs::{Authority, Invite, Token};
+use weft_proto::entropy::Entropy;
+use weft_proto::ids::AccountId;
 use weft_proto::model::{ModelName, ModelPatterns};
 use weft_proto::provider::Provider;
 use weft_proto::time::Clock;
 use zeroize::Zeroizing;
 
+/// How long an invite holds: longer than any world.
+const INVITE_HOLDS: Duration = Duration::from_secs(3_600);
+/// Pause before joining is tried again.
+const JOIN_AGAIN: Duration = Duration::from_millis(200);
 /// How long an agent that is asked to stop lets its streams finish, seconds.
 const DRAIN_SECONDS: u64 = 4;
 
@@ -33,8 +40,7 @@ const DRAIN_SECONDS: u64 = 4;
 #[derive(Debug)]
 pub(super) struct AgentHost {
     pub(super) name: String,
-    pub(super) id: AgentId,
-    pub(super) spki: SpkiHash,
+    pub(super) invite: Invite,
     seed: u64,
     data: PathBuf,
     weather: Weather,
@@ -44,7 +50,7 @@ pub(super) struct AgentHost {
 }
 
 impl AgentHost {
-    /// Makes the data directory of a joined agent under `root`.
+    /// Makes the data directory of an agent under `root`: invited, with accounts, not joined yet.
     pub(super) fn make(
         plan: &Plan,
         agent: &AgentPlan,
@@ -55,16 +61,10 @@ impl AgentHost {
     ) -> anyhow::Result<Self> {
         let chance = entropy(plan.seed, &agent.name);
         let data = DataDir::open(&root)?;
-        let files = IdentityFiles::new(data.clone());
-        let key = files.joining_key(&chance)?;
-        let (id, spki) = (AgentId::generate(&SimClock, &chance), key.spki_hash());
-        let chain = authority.sign_agent(&key.csr_der(), id, &SimClock)?;
-        let record = HubRecord {
-            hub: authority.hub(),
-            pins: authority.pins(),
-            addresses: vec![format!("{HUB}:{HUB_PORT}").parse()?],
-        };
-        files.save(&chain, &record)?;
+        let token = Token::generate(&chance);
+        let door = format!("{HUB}:{HUB_PORT}").parse()?;
+        let expiry = BEGINNING.after(INVITE_HOLDS);
+        let invite = Invite::new(authority.hub(), vec![door], authority.pins(), token, expiry)?;
         let vault = Vault::open(&data)?;
         for &(provider, max_concurrency) in &agent.accounts {
             let secret = Secret::parse(Zeroizing::new(b"sk-simulated".to_vec()))?;
@@ -73,8 +73,7 @@ impl AgentHost {
         }
         Ok(Self {
             name: agent.name.clone(),
-            id,
-            spki,
+            invite,
             seed: plan.seed,
             data: root,
             weather,
@@ -88,21 +87,22 @@ impl AgentHost {
     pub(super) async fn run(self: Arc<Self>) -> turmoil::Result {
         let life = self.lives.fetch_add(1, Ordering::Relaxed);
         self.trace.event(&self.name, format_args!("starts"));
-        let net = HostNet::new(
-            self.seed,
-            &self.name,
-            life,
-            self.weather.clone(),
-            self.trace.clone(),
-        );
+        let net =
+            HostNet::new(self.seed, &self.name, life, self.weather.clone(), self.trace.clone());
         let clock: Arc<dyn Clock> = Arc::new(SimClock);
+        let chance: Arc<dyn Entropy> =
+            Arc::new(entropy(self.seed, &format!("{}/{life}", self.name)));
+        let data = DataDir::open(&self.data)?;
+        self.join(&data, &net, &clock, &*chance).await?;
         let parts = Parts {
             hosts: upstream::hosts()?,
-            dial: Arc::new(ProviderDial),
+            dial: Arc::new(ProviderDial(net.clone())),
             roots: official_roots(),
             net: Arc::new(net),
             clock,
-            entropy: Arc::new(entropy(self.seed, &format!("{}/{life}", self.name))),
+            entropy: chance,
+            // The disk's own time is not the simulation's.
+            watch_files: false,
         };
         let config = AgentConfig {
             drain_seconds: DRAIN_SECONDS,
@@ -110,11 +110,40 @@ impl AgentHost {
             ..AgentConfig::default()
         };
         let stop = Stop::new();
-        let agent = Agent::new(parts, DataDir::open(&self.data)?, &config, stop.clone())?;
+        let agent = Agent::new(parts, data, &config, stop.clone())?;
         *self.running() = Some((stop, agent.board()));
         agent.run().await?;
         *self.running() = None;
         self.trace.event(&self.name, format_args!("stopped"));
+        Ok(())
+    }
+
+    /// Joins by the invite, however often it takes; a directory that has joined stays as it is.
+    async fn join(
+        &self,
+        data: &DataDir,
+        net: &HostNet,
+        clock: &Arc<dyn Clock>,
+        chance: &dyn Entropy,
+    ) -> turmoil::Result {
+        let files = IdentityFiles::new(data.clone());
+        while files.record()?.is_none() {
+            match join(&self.invite, &self.name, &files, net, Arc::clone(clock), chance).await {
+                Ok(joined) => self.trace.event(&self.name, format_args!("joined {}", joined.agent)),
+                Err(
+                    error @ (JoinError::Connect(_) | JoinError::Stream(_) | JoinError::TimedOut),
+                ) => {
+                    self.trace.event(&self.name, format_args!("did not join: {error}"));
+                    tokio::time::sleep(JOIN_AGAIN).await;
+                }
+                Err(
+                    error @ (JoinError::Expired(_)
+                    | JoinError::Files(_)
+                    | JoinError::Refused(_)
+                    | JoinError::Certificate(_)),
+                ) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 
@@ -139,7 +168,7 @@ fn draft(plan: &Plan, provider: Provider, max_concurrency: u32) -> anyhow::Resul
     let azure = provider == Provider::Azure;
     let mut deployments = BTreeMap::new();
     if azure {
-        let asked = plan.requests.iter().filter(|request| request.provider == Provider::Azure);
+        let asked = plan.requests.iter().filter(|request| request.provider == provider);
         let markers = asked.map(|request| request.marker);
         let probes = (0..PROBES_MAX).map(|index| probe_marker(provider, index));
         for model in markers.chain(probes).map(model_of) {

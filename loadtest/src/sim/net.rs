@@ -13,7 +13,6 @@ use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -32,20 +31,31 @@ pub(super) const PROVIDER: &str = "provider";
 /// How late a late datagram is, milliseconds.
 const LATE_MS: std::ops::Range<u64> = 1..150;
 
-/// What happens to datagrams at the moment, in parts per thousand. Clones share it.
+/// How bad the network is, in parts per thousand.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sky {
+    /// Datagrams that are lost.
+    pub(super) lost: u64,
+    /// Datagrams that come twice.
+    pub(super) doubled: u64,
+    /// Datagrams that others overtake.
+    pub(super) late: u64,
+    /// Connections to providers that are refused.
+    pub(super) refused: u64,
+}
+
+/// The network's state at the moment. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Weather(Arc<[AtomicU64; 3]>);
+pub(super) struct Weather(Arc<Mutex<Sky>>);
 
 impl Weather {
     /// Changes it.
-    pub(super) fn set(&self, lost: u64, doubled: u64, late: u64) {
-        for (place, value) in self.0.iter().zip([lost, doubled, late]) {
-            place.store(value, Ordering::Relaxed);
-        }
+    pub(super) fn set(&self, sky: Sky) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sky;
     }
 
-    fn now(&self) -> [u64; 3] {
-        [0, 1, 2].map(|index: usize| self.0[index].load(Ordering::Relaxed))
+    fn now(&self) -> Sky {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,12 +108,18 @@ impl HubNet for HostNet {
 
 /// Dials the host of all providers, whatever loopback address the simulated table names: the port
 /// says which of them is meant.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ProviderDial;
+#[derive(Debug, Clone)]
+pub(super) struct ProviderDial(pub(super) HostNet);
 
 impl Dial for ProviderDial {
     fn dial(&self, _host: &str, port: u16) -> DialFuture {
+        let HostNet { host, dice, weather, trace } = &self.0;
+        let refused = dice.within(0..1_000) < weather.now().refused;
+        trace.event(host, format_args!("dials {port}, refused: {refused}"));
         Box::pin(async move {
+            if refused {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             let stream = turmoil::net::TcpStream::connect((PROVIDER, port)).await?;
             Ok(Box::new(stream) as Box<dyn Io>)
         })
@@ -146,7 +162,7 @@ impl AsyncUdpSocket for SimSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let [lost, doubled, late] = self.net.weather.now();
+        let Sky { lost, doubled, late, .. } = self.net.weather.now();
         let (fate, to) = (self.net.dice.within(0..1_000), transmit.destination);
         let bytes = transmit.contents.len();
         let fell = |fate_is: &str| {

@@ -1,16 +1,17 @@
 //! What a seed stands for: agents, requests and faults, drawn before anything runs.
 
 use super::dice::Dice;
+use super::net::Sky;
 use bytes::Bytes;
 use std::time::Duration;
 use weft_proto::provider::Provider;
 
 /// From when on requests come in.
-const STORM_BEGINS: Duration = Duration::from_secs(2);
+const STORM_BEGINS: Duration = Duration::from_secs(3);
 /// When all that was broken is mended.
-pub(super) const HEALED_AT: Duration = Duration::from_secs(14);
+pub(super) const HEALED_AT: Duration = Duration::from_secs(20);
 /// Requests of one world.
-const REQUESTS: std::ops::Range<usize> = 24..44;
+const REQUESTS: std::ops::Range<usize> = 60..140;
 
 /// Probes of one provider at most, after the mending.
 pub(super) const PROBES_MAX: usize = 30;
@@ -133,8 +134,8 @@ pub(super) enum Fault {
     DrainHub { lasts: Duration },
     /// The provider's machine dies.
     CrashProvider { lasts: Duration },
-    /// UDP gets worse: in parts per thousand of all datagrams.
-    Weather { lost: u64, doubled: u64, late: u64 },
+    /// The network gets worse, or better.
+    Weather(Sky),
 }
 
 impl Plan {
@@ -189,12 +190,11 @@ fn requests(dice: &Dice) -> Vec<RequestPlan> {
     let window = (HEALED_AT - STORM_BEGINS).as_millis() as u64;
     let mut requests: Vec<RequestPlan> = (0..dice.size(REQUESTS))
         .map(|marker| {
-            let upload = upload(dice);
-            let answer = answer(dice);
+            let (upload, answer) = (upload(dice), answer(dice));
             RequestPlan {
                 marker,
                 at: STORM_BEGINS + dice.millis(0..window),
-                provider: Provider::ALL[dice.size(0..Provider::ALL.len())],
+                provider: provider(dice),
                 leaves: leaves(dice, upload.bytes, answer.chunks * answer.chunk),
                 upload,
                 answer,
@@ -203,6 +203,17 @@ fn requests(dice: &Dice) -> Vec<RequestPlan> {
         .collect();
     requests.sort_by_key(|request| (request.at, request.marker));
     requests
+}
+
+/// Azure is asked less often: each of its requests needs a deployment of its own, and an account
+/// has room for 64.
+fn provider(dice: &Dice) -> Provider {
+    match dice.within(0..10) {
+        0..3 => Provider::OpenAi,
+        3..6 => Provider::Anthropic,
+        6..9 => Provider::DeepSeek,
+        _ => Provider::Azure,
+    }
 }
 
 fn upload(dice: &Dice) -> Upload {
@@ -222,7 +233,7 @@ fn upload(dice: &Dice) -> Upload {
 
 fn leaves(dice: &Dice, upload: usize, answer: usize) -> Leaves {
     match dice.within(0..100) {
-        0..12 => Leaves::After(dice.millis(0..200)),
+        0..12 => Leaves::After(dice.millis(1..200)),
         12..22 => Leaves::After(dice.millis(200..5_000)),
         22..30 => Leaves::AtBytes(dice.size(1..answer + 1)),
         30..36 => Leaves::InUpload(dice.size(0..upload)),
@@ -264,33 +275,37 @@ fn answer(dice: &Dice) -> Answer {
 
 fn faults(dice: &Dice, agents: usize) -> Vec<(Duration, Fault)> {
     let window = (HEALED_AT - STORM_BEGINS).as_millis() as u64;
-    let mut faults: Vec<(Duration, Fault)> = (0..dice.size(2..8))
-        .map(|_| {
-            let at = STORM_BEGINS + dice.millis(0..window);
-            let agent = dice.size(0..agents);
-            let fault = match dice.within(0..100) {
-                0..22 => Fault::Partition { agent, lasts: dice.millis(50..9_000) },
-                22..32 => Fault::OneWay {
-                    agent,
-                    from_hub: dice.chance(50),
-                    lasts: dice.millis(50..9_000),
-                },
-                32..50 => Fault::CrashAgent { agent, lasts: dice.millis(10..4_000) },
-                50..62 => Fault::DrainAgent { agent, lasts: dice.millis(10..2_000) },
-                62..70 => Fault::CrashHub { lasts: dice.millis(10..3_000) },
-                70..76 => Fault::DrainHub { lasts: dice.millis(10..2_000) },
-                76..82 => Fault::CrashProvider { lasts: dice.millis(10..2_000) },
-                _ => Fault::Weather {
-                    lost: dice.within(0..200),
-                    doubled: dice.within(0..100),
-                    late: dice.within(0..300),
-                },
-            };
-            (at, fault)
-        })
-        .collect();
+    // The weather in which agents join.
+    let first = (Duration::ZERO, Fault::Weather(sky(dice)));
+    let drawn = (0..dice.size(3..12)).map(|_| {
+        let at = STORM_BEGINS + dice.millis(0..window);
+        let agent = dice.size(0..agents);
+        let fault = match dice.within(0..100) {
+            0..22 => Fault::Partition { agent, lasts: dice.millis(50..9_000) },
+            22..32 => {
+                Fault::OneWay { agent, from_hub: dice.chance(50), lasts: dice.millis(50..9_000) }
+            }
+            32..50 => Fault::CrashAgent { agent, lasts: dice.millis(10..4_000) },
+            50..62 => Fault::DrainAgent { agent, lasts: dice.millis(10..2_000) },
+            62..66 => Fault::CrashHub { lasts: dice.millis(10..3_000) },
+            66..70 => Fault::DrainHub { lasts: dice.millis(10..2_000) },
+            70..76 => Fault::CrashProvider { lasts: dice.millis(10..2_000) },
+            _ => Fault::Weather(sky(dice)),
+        };
+        (at, fault)
+    });
+    let mut faults: Vec<_> = std::iter::once(first).chain(drawn).collect();
     faults.sort_by_key(|(at, _)| *at);
     faults
+}
+
+fn sky(dice: &Dice) -> Sky {
+    Sky {
+        lost: dice.within(0..200),
+        doubled: dice.within(0..100),
+        late: dice.within(0..300),
+        refused: dice.within(0..600),
+    }
 }
 
 impl RequestPlan {
@@ -312,9 +327,11 @@ impl RequestPlan {
     pub(super) fn chunk(&self, index: usize) -> Bytes {
         let letters = letters((self.marker as u64) << 16 | index as u64, self.answer.chunk);
         let text: String = match self.answer.shape {
-            Shape::Events if self.answer.status == 200 => {
-                ["data: "].into_iter().map(str::to_owned).chain([letters.collect(), "\n\n".to_owned()]).collect()
-            }
+            Shape::Events if self.answer.status == 200 => ["data: "]
+                .into_iter()
+                .map(str::to_owned)
+                .chain([letters.collect(), "\n\n".to_owned()])
+                .collect(),
             Shape::Events | Shape::Chunked | Shape::Length => letters.collect(),
         };
         text.into()

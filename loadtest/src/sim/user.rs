@@ -30,7 +30,7 @@ struct Broke;
 pub(super) struct User {
     pub(super) plan: RequestPlan,
     pub(super) life: usize,
-    pub(super) key: HeaderValue,
+    pub(super) key: String,
     pub(super) seen: Seen,
     pub(super) trace: Trace,
 }
@@ -88,7 +88,12 @@ impl User {
             saw.from_provider = head.headers.contains_key(MARKER);
         });
         self.event(format_args!("head {}", head.status.as_u16()));
+        let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let length = length.and_then(|length| length.parse::<usize>().ok());
         let mut slept = false;
+        if length == Some(0) {
+            return UserEnd::Clean;
+        }
         loop {
             let frame = match body.frame().await {
                 None => return UserEnd::Clean,
@@ -101,6 +106,10 @@ impl User {
                 saw.body.extend_from_slice(&data);
                 saw.body.len()
             });
+            if length == Some(total) {
+                // As HTTP does: what has its declared length has ended, and is not asked again.
+                return UserEnd::Clean;
+            }
             match self.plan.leaves {
                 Leaves::AtBytes(bytes) if total >= bytes => return UserEnd::Left,
                 Leaves::Sleeps(time) if !slept => {
@@ -127,12 +136,15 @@ impl User {
             Provider::DeepSeek => "/deepseek/chat/completions".to_owned(),
         };
         let mut headers = HeaderMap::new();
-        let credential = match self.plan.provider {
-            Provider::OpenAi | Provider::DeepSeek => AUTHORIZATION,
-            Provider::Azure => API_KEY,
-            Provider::Anthropic => X_API_KEY,
+        let (credential, key) = match self.plan.provider {
+            Provider::OpenAi | Provider::DeepSeek => {
+                (AUTHORIZATION, format!("Bearer {}", self.key))
+            }
+            Provider::Azure => (API_KEY, self.key.clone()),
+            Provider::Anthropic => (X_API_KEY, self.key.clone()),
         };
-        headers.insert(credential, self.key.clone());
+        // A key is letters and digits: a header can always carry it.
+        headers.extend(HeaderValue::try_from(key).ok().map(|key| (credential, key)));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(MARKER, HeaderValue::from(self.plan.marker));
         let body = self.plan.body();
@@ -169,7 +181,9 @@ impl User {
                 }
                 let piece = rest.split_to(chunk.min(rest.len()).min(breaks_at - sent).max(1));
                 let sent = sent + piece.len();
-                if sent == whole && let Some(saw) = seen.open().users.get_mut(&marker) {
+                if sent == whole
+                    && let Some(saw) = seen.open().users.get_mut(&marker)
+                {
                     saw.sent_whole = true;
                 }
                 Ok(Some((Frame::data(piece), (rest, sent))))

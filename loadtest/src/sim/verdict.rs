@@ -2,9 +2,14 @@
 
 use super::plan::{Leaves, ProviderFault, Shape};
 use super::seen::{Seen, Sights, UserEnd, UserSaw};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::codes::EndReason;
 use weft_store::Outcome;
+
+/// Exchanges that took more than one attempt, in a tally.
+const RETRIED: &str = "retried";
+/// Answers that were cut after they had begun, in a tally.
+const CUT: &str = "cut";
 
 /// Judges a world that has ended.
 pub(super) fn of(seen: &Seen) -> Vec<String> {
@@ -17,7 +22,9 @@ pub(super) fn of(seen: &Seen) -> Vec<String> {
     provider(&seen, &mut wrong);
     for (life, hub) in seen.lives.iter().enumerate() {
         match hub.ended {
-            Some(ended) if ended.failed => wrong.push(format!("hub life {life} ended in a failure")),
+            Some(ended) if ended.failed => {
+                wrong.push(format!("hub life {life} ended in a failure"))
+            }
             None if !hub.crashed => wrong.push(format!("hub life {life} never ended")),
             Some(_) | None => {}
         }
@@ -37,9 +44,16 @@ fn rows(seen: &Sights, wrong: &mut Vec<String>) {
             wrong.push(format!("exchange {exchange} has {count} outcomes"));
         }
     }
+    let claimed: BTreeSet<_> =
+        seen.users.values().filter_map(|saw| row_of(saw, seen)).map(|row| row.exchange).collect();
     for (life, hub) in seen.lives.iter().enumerate() {
-        let nameless = seen.rows.iter().filter(|(of, row)| *of == life && row.model.is_none());
-        let nameless = nameless.count();
+        let unclaimed =
+            |(of, row): &&(usize, Outcome)| *of == life && !claimed.contains(&row.exchange);
+        let unclaimed: Vec<_> = seen.rows.iter().filter(unclaimed).collect();
+        if let Some((_, row)) = unclaimed.iter().find(|(_, row)| row.model.is_some()) {
+            wrong.push(format!("nobody asked for the row of {:?}", row.model));
+        }
+        let unclaimed = unclaimed.len();
         let users = seen.users.values().filter(|saw| saw.life == life);
         // Who was answered without an exchange's name was not admitted, and has no row.
         let rowless = users.filter(|saw| {
@@ -48,13 +62,31 @@ fn rows(seen: &Sights, wrong: &mut Vec<String>) {
         });
         let rowless = rowless.count();
         // An exchange that was running when the hub's process died may be lost with it.
-        if rowless != nameless && !(hub.crashed && rowless > nameless) {
+        if rowless != unclaimed && !(hub.crashed && rowless > unclaimed) {
             wrong.push(format!(
                 "hub life {life}: {rowless} admitted requests without a row of their own, \
-                 {nameless} rows without a model"
+                 {unclaimed} rows of nobody"
             ));
         }
     }
+}
+
+/// How often each thing happened: what a run never sees it does not prove.
+pub(super) fn tally(seen: &Seen) -> BTreeMap<&'static str, u64> {
+    let seen = seen.open();
+    let mut tally = BTreeMap::new();
+    for (_, row) in &seen.rows {
+        *tally.entry(row.end.name()).or_default() += 1;
+        if row.attempts > 1 {
+            *tally.entry(RETRIED).or_default() += 1;
+        }
+    }
+    for saw in seen.users.values() {
+        if saw.from_provider && saw.end == UserEnd::Cut {
+            *tally.entry(CUT).or_default() += 1;
+        }
+    }
+    tally
 }
 
 fn row_of<'a>(saw: &UserSaw, seen: &'a Sights) -> Option<&'a Outcome> {
@@ -77,7 +109,10 @@ fn user(saw: &UserSaw, seen: &Sights, wrong: &mut Vec<String>) {
     let clean = saw.end == UserEnd::Clean;
     if saw.from_provider {
         if saw.status != Some(saw.plan.answer.status) {
-            say(format!("the provider said {}, the user saw {:?}", saw.plan.answer.status, saw.status));
+            say(format!(
+                "the provider said {}, the user saw {:?}",
+                saw.plan.answer.status, saw.status
+            ));
         }
         let common = whole.iter().zip(&saw.body).take_while(|(sent, got)| sent == got).count();
         let rest = &saw.body[common..];
@@ -107,7 +142,11 @@ fn user(saw: &UserSaw, seen: &Sights, wrong: &mut Vec<String>) {
             say(format!("the user saw all, the row says {}", row.end));
         }
         if complete && row.response_bytes != saw.body.len() as u64 {
-            say(format!("the row counts {} bytes, the user {}", row.response_bytes, saw.body.len()));
+            say(format!(
+                "the row counts {} bytes, the user {}",
+                row.response_bytes,
+                saw.body.len()
+            ));
         }
         if saw.end == UserEnd::Left && row.end == EndReason::Internal {
             say("the row of a user that left says internal".to_owned());
@@ -138,7 +177,9 @@ fn provider(seen: &Sights, wrong: &mut Vec<String>) {
             continue;
         };
         if at.wholes > 0 && !user.sent_whole {
-            wrong.push(format!("request {marker} was whole at its provider before its user had sent it"));
+            wrong.push(format!(
+                "request {marker} was whole at its provider before its user had sent it"
+            ));
         }
     }
 }

@@ -1,34 +1,33 @@
 //! The world of one seed: its machines, the faults done to them, and the order of its phases.
 //!
 //! ```text
-//! 0 s ── agents connect ── 2 s ── requests and faults ── 14 s ── mended ── recovered ── stopped
+//! 0 s ── agents join ── 3 s ── requests and faults ── 20 s ── mended ── recovered ── stopped
 //! ```
 
 use super::agent::AgentHost;
 use super::clock::{BEGINNING, SimClock};
 use super::dice::entropy;
 use super::hub::HubHost;
-use super::net::{HUB, LATENCY, PROVIDER, Weather};
+use super::net::{HUB, LATENCY, PROVIDER, Sky, Weather};
 use super::plan::{Fault, HEALED_AT, Plan};
 use super::seen::{Seen, UserEnd};
 use super::trace::Trace;
 use super::upstream::Providers;
 use super::verdict;
 use futures_util::FutureExt;
-use http::HeaderValue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use turmoil::Sim;
-use weft_certs::{Authority, Token};
+use weft_certs::Authority;
 use weft_hub::auth::KeySecret;
 use weft_proto::entropy::Entropy;
-use weft_proto::ids::{AgentId, HubId, InviteId, KeyId, OwnerId, UserId};
+use weft_proto::ids::{HubId, InviteId, KeyId, OwnerId, UserId};
 use weft_proto::provider::Provider;
 use weft_store::{
-    Invite, Key, KeyHash, KeyHint, MemoryStore, ModelAllowList, Name, Networks, Owner, Redeemed,
-    Redemption, SpkiHash, Store, TokenHash, User,
+    Invite, Key, KeyHash, KeyHint, MemoryStore, ModelAllowList, Name, Networks, Owner, Store,
+    TokenHash, User,
 };
 
 /// Simulated time of one step: within it a machine's own timers are exact, and what machines send
@@ -76,7 +75,8 @@ impl World<'_> {
         let (weather, seen) = (Weather::default(), Seen::default());
         let chance = entropy(seed, "world");
         let hub_id = HubId::generate(&SimClock, &chance);
-        let authority = Authority::create(&root.join("ca"), hub_id, &[], &SimClock, &chance)?;
+        let authority =
+            Arc::new(Authority::create(&root.join("ca"), hub_id, &[], &SimClock, &chance)?);
         let mut agents = Vec::new();
         for agent in &plan.agents {
             let data = root.join(&agent.name);
@@ -123,25 +123,15 @@ impl World<'_> {
             sim.host(agent.name.as_str(), move || Arc::clone(&machine).run());
             machines.insert(agent.name.clone(), Machine::Up);
         }
-        Ok(Self {
-            sim,
-            plan,
-            hub,
-            agents,
-            weather,
-            seen,
-            trace,
-            machines,
-            broken: Vec::new(),
-        })
+        Ok(Self { sim, plan, hub, agents, weather, seen, trace, machines, broken: Vec::new() })
     }
 
-    /// Lives through all phases and says what was wrong.
-    pub(super) fn live(mut self) -> Vec<String> {
+    /// Lives through all phases; says what was wrong, and how often what happened.
+    pub(super) fn live(mut self) -> (Vec<String>, BTreeMap<&'static str, u64>) {
         if let Err(stopped) = self.phases() {
             self.seen.wrong(stopped);
         }
-        verdict::of(&self.seen)
+        (verdict::of(&self.seen), verdict::tally(&self.seen))
     }
 
     fn phases(&mut self) -> Result<(), String> {
@@ -154,7 +144,7 @@ impl World<'_> {
             self.step()?;
         }
         self.trace.event_at(self.sim.elapsed(), "world", format_args!("mended"));
-        self.weather.set(0, 0, 0);
+        self.weather.set(Sky::default());
         let deadline = HEALED_AT + RECOVERY_MAX;
         loop {
             self.mend(true);
@@ -188,10 +178,8 @@ impl World<'_> {
     fn missing(&mut self) -> Vec<String> {
         let mut missing = Vec::new();
         let connected = self.hub.connected();
-        for agent in &self.agents {
-            if !connected.contains(&agent.id) {
-                missing.push(format!("{} is not connected", agent.name));
-            }
+        if connected != self.agents.len() {
+            missing.push(format!("{connected} of {} agents are connected", self.agents.len()));
         }
         let seen = self.seen.open();
         for provider in Provider::ALL {
@@ -222,7 +210,10 @@ impl World<'_> {
                 return Ok(());
             }
             if self.sim.elapsed() > deadline {
-                return Err(format!("{STOP_MAX:?} after the request to stop: {}", names.join(", ")));
+                return Err(format!(
+                    "{STOP_MAX:?} after the request to stop: {}",
+                    names.join(", ")
+                ));
             }
         }
     }
@@ -273,7 +264,7 @@ impl World<'_> {
                     self.machines.insert(HUB.to_owned(), Machine::Draining(lasts));
                 }
             }
-            Fault::Weather { lost, doubled, late } => self.weather.set(lost, doubled, late),
+            Fault::Weather(sky) => self.weather.set(sky),
         }
     }
 
@@ -297,10 +288,12 @@ impl World<'_> {
     /// Repairs what has been broken for long enough, or `all`.
     fn mend(&mut self, all: bool) {
         let now = self.sim.elapsed();
-        let (over, broken): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.broken).into_iter().partition(|(until, _)| all || *until <= now);
+        let (over, broken): (Vec<_>, Vec<_>) = std::mem::take(&mut self.broken)
+            .into_iter()
+            .partition(|(until, _)| all || *until <= now);
         self.broken = broken;
-        let repaired: BTreeSet<usize> = over.iter().filter_map(|(_, fault)| fault.agent()).collect();
+        let repaired: BTreeSet<usize> =
+            over.iter().filter_map(|(_, fault)| fault.agent()).collect();
         for agent in repaired {
             self.trace.event_at(now, "world", format_args!("path to {agent} repaired"));
             self.sim.repair(HUB, self.agents[agent].name.as_str());
@@ -334,16 +327,16 @@ impl Fault {
             | Self::CrashHub { .. }
             | Self::DrainHub { .. }
             | Self::CrashProvider { .. }
-            | Self::Weather { .. } => None,
+            | Self::Weather(_) => None,
         }
     }
 }
 
-/// A store that knows one user, one owner and all agents; and the user's key.
+/// A store that knows one user, one owner and an invite for each agent; and the user's key.
 async fn fill(
     chance: &dyn Entropy,
     agents: &[Arc<AgentHost>],
-) -> anyhow::Result<(Arc<dyn Store>, HeaderValue)> {
+) -> anyhow::Result<(Arc<dyn Store>, String)> {
     let store = MemoryStore::new();
     let user = User {
         id: UserId::generate(&SimClock, chance),
@@ -374,34 +367,15 @@ async fn fill(
     };
     let owner = store.owners().find_or_create(&owner).await?;
     for agent in agents {
-        let token_hash = TokenHash::new(*Token::generate(chance).hash().as_bytes());
         let invite = Invite {
             id: InviteId::generate(&SimClock, chance),
             owner: owner.id,
-            token_hash,
-            expires_at: BEGINNING.after(Duration::from_secs(60)),
+            token_hash: TokenHash::new(*agent.invite.token().hash().as_bytes()),
+            expires_at: agent.invite.expiry(),
             created_at: BEGINNING,
             redeemed: None,
         };
         store.invites().create(&invite).await?;
-        let redemption = Redemption {
-            token_hash,
-            spki: SpkiHash::new(*agent.spki.as_bytes()),
-            name: Name::parse(&agent.name)?,
-            agent: agent.id,
-            now: BEGINNING,
-        };
-        let redeemed: Redeemed = store.invites().redeem(&redemption).await?;
-        let joined: Option<AgentId> = match redeemed {
-            Redeemed::Joined(agent) => Some(agent.id),
-            Redeemed::Unknown
-            | Redeemed::Expired
-            | Redeemed::Taken
-            | Redeemed::KeyInUse
-            | Redeemed::Revoked => None,
-        };
-        anyhow::ensure!(joined == Some(agent.id), "{} could not join", agent.name);
     }
-    let users_key = HeaderValue::from_str(&format!("Bearer {}", secret.expose().as_str()))?;
-    Ok((Arc::new(store), users_key))
+    Ok((Arc::new(store), secret.expose().to_string()))
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use weft_loadtest::mesh::caller::{Body, empty, full};
 use weft_loadtest::mesh::world::{Plan, World};
@@ -170,7 +171,10 @@ impl Answer {
                     answer.body.extend_from_slice(&data);
                 }
                 Ok(Err(frame)) => answer.trailers = frame.into_trailers().ok(),
-                Err(error) => answer.broken = Some(error.to_string()),
+                Err(error) => {
+                    answer.broken = Some(error.to_string());
+                    break;
+                }
             }
         }
         answer
@@ -217,4 +221,43 @@ pub(crate) async fn last(world: &World) -> Record {
 pub(crate) fn received<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
     let mut found = record.headers.iter().filter(|(known, _)| known == name);
     found.next().map(|(_, value)| value.as_str())
+}
+
+/// The outcome rows, once there are `count`: the hub writes them behind the answers.
+pub(crate) async fn rows_when(world: &World, count: usize) -> Vec<Value> {
+    let began = Instant::now();
+    loop {
+        let listed = world.hub.ask(&["exchange", "list", "--limit", "1000"]).expect("rows");
+        let rows = listed.as_array().expect("a list").clone();
+        if rows.len() >= count || began.elapsed() > LIMIT {
+            assert_eq!(rows.len(), count, "one row for each exchange");
+            let mut ids: Vec<_> = rows.iter().map(|row| row["id"].to_string()).collect();
+            ids.sort();
+            ids.dedup();
+            assert_eq!(ids.len(), count, "no exchange has two rows");
+            return rows;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// An answer that is read while the story goes on. Dropped, its user has left.
+pub(crate) struct Reading(JoinSet<Answer>);
+
+impl Reading {
+    /// Starts `ask` on `connection` and reads along.
+    pub(crate) fn of(ask: &Ask, connection: &mut Connection) -> Self {
+        let answer = connection.start(ask.request()).expect("a request");
+        let mut reading = JoinSet::new();
+        reading.spawn(async move {
+            let began = Instant::now();
+            Answer::read(answer.await.expect("an answer"), began).await
+        });
+        Self(reading)
+    }
+
+    /// The answer, at its end.
+    pub(crate) async fn end(mut self) -> Answer {
+        self.0.join_next().await.expect("one answer").expect("no panic")
+    }
 }
