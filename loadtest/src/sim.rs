@@ -25,6 +25,7 @@ mod hub;
 mod net;
 mod plan;
 mod seen;
+mod steady;
 mod trace;
 mod upstream;
 mod user;

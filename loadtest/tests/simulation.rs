@@ -11,6 +11,8 @@ use weft_loadtest::sim;
 const THREADS: usize = 2;
 /// Worlds of a usual run.
 const SEEDS: u64 = 200;
+/// Worlds that run twice.
+const SEEDS_TWICE: u64 = 10;
 /// From so many worlds on, everything below must have happened in some of them.
 const SEEDS_TO_SEE_ALL: u64 = 100;
 /// What the worlds are there to bring about.
@@ -84,9 +86,12 @@ fn two_hundred_seeds_hold() {
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     let first = number("WEFT_SIM_SEED").unwrap_or(0);
-    for seed in first..first + 5 {
-        let once = sim::run(seed, true).expect("a world");
-        let again = sim::run(seed, true).expect("a world");
+    for seed in first..first + SEEDS_TWICE {
+        // At the same time, so that neither finds the process as the other did.
+        let (once, again) = std::thread::scope(|scope| {
+            let again = scope.spawn(|| sim::run(seed, true).expect("a world"));
+            (sim::run(seed, true).expect("a world"), again.join().expect("no panic"))
+        });
         let parts = once.lines.iter().zip(&again.lines).position(|(one, other)| one != other);
         if let Some(line) = parts {
             let from = line.saturating_sub(5);

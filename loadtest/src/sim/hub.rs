@@ -6,6 +6,7 @@ use super::dice::entropy;
 use super::net::{HUB, HUB_PORT, HostNet, Weather};
 use super::plan::{HEALED_AT, PROBES_MAX, Plan, RequestPlan, probe_marker};
 use super::seen::{CountedOutcomes, Life, Seen, UserEnd};
+use super::steady::Steady;
 use super::trace::Trace;
 use super::user::User;
 use std::collections::BTreeSet;
@@ -191,14 +192,14 @@ impl HubHost {
         for plan in self.plan.requests.iter().filter(|request| request.at >= from) {
             tokio::time::sleep(plan.at.saturating_sub(now())).await;
             let user = self.user(plan.clone(), life);
-            tasks.spawn(Stage::Work, "user", user.run(gateway.clone()));
+            tasks.spawn(Stage::Work, "user", Steady::new(user.run(gateway.clone())));
         }
         tokio::time::sleep(HEALED_AT.saturating_sub(now())).await;
         for provider in Provider::ALL {
             tasks.spawn(
                 Stage::Work,
                 "probes",
-                Arc::clone(&self).probe(provider, life, gateway.clone()),
+                Steady::new(Arc::clone(&self).probe(provider, life, gateway.clone())),
             );
         }
     }

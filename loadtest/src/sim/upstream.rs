@@ -6,7 +6,8 @@ use super::seen::Seen;
 use super::trace::Trace;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::try_unfold;
+use futures_util::future::try_join_all;
+use futures_util::stream::{FuturesUnordered, try_unfold};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
@@ -19,7 +20,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use tokio::task::JoinSet;
 use weft_proto::provider::Provider;
 use weft_proto::tables::hosts::{HostRefused, HostTable};
 use weft_proto::time::Clock;
@@ -52,32 +52,30 @@ pub(super) struct Providers {
 }
 
 impl Providers {
-    /// Listens and serves until the machine dies.
+    /// Listens and serves until the machine dies. All of it is one task: when the machine dies its
+    /// connections are reset in an order of their own, not in that of a runtime's task ids.
     pub(super) async fn run(self) -> turmoil::Result {
-        let mut doors = JoinSet::new();
-        for provider in Provider::ALL {
-            let address = (Ipv4Addr::UNSPECIFIED, port(provider));
-            let listener = turmoil::net::TcpListener::bind(address).await?;
-            let this = self.clone();
-            doors.spawn(async move { this.accept(listener).await });
-        }
-        while let Some(ended) = doors.join_next().await {
-            ended??;
-        }
+        let doors = Provider::ALL.map(|provider| self.clone().accept(provider));
+        try_join_all(doors).await?;
         Ok(())
     }
 
-    async fn accept(self, listener: turmoil::net::TcpListener) -> io::Result<()> {
-        let mut connections = JoinSet::new();
+    async fn accept(self, provider: Provider) -> io::Result<()> {
+        let address = (Ipv4Addr::UNSPECIFIED, port(provider));
+        let listener = turmoil::net::TcpListener::bind(address).await?;
+        let mut connections = FuturesUnordered::new();
         loop {
-            let (stream, _) = listener.accept().await?;
-            while connections.try_join_next().is_some() {}
+            let stream = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted?.0,
+                Some(()) = connections.next(), if !connections.is_empty() => continue,
+            };
             let this = self.clone();
             let service = service_fn(move |request| {
                 let this = this.clone();
                 async move { this.answer(request).await }
             });
-            connections.spawn(async move {
+            connections.push(async move {
                 let mut http = hyper::server::conn::http1::Builder::new();
                 http.timer(TokioTimer::new());
                 // A connection that breaks is part of the plan, or of the world.
