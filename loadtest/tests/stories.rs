@@ -24,3 +24,5 @@ mod secrets;
 mod siblings;
 #[path = "stories/talk.rs"]
 mod talk;
+#[path = "stories/wire.rs"]
+mod wire;
