@@ -73,7 +73,7 @@ impl Gateway {
         if let Some(health) = self.health(&head.method, head.uri.path()).await {
             return health;
         }
-        match surface::of(&head.method, &head.uri, &head.headers) {
+        match surface::of(&head) {
             Ok(Surface::Relay { asks, dialect }) => {
                 let inbound = Inbound {
                     method: head.method,

@@ -161,8 +161,10 @@ fn declared<'a>(account: &'a Account, asked: &'a str) -> Option<&'a str> {
         .map(|deployment| deployment.model.as_str())
 }
 
-/// Whether the account's owner has attested a use that the user falls under.
-fn permits(account: &Account, owner: OwnerId, member_of: Option<OwnerId>) -> bool {
+/// Whether the account's owner has attested a use that the user falls under: a user of the house
+/// `member_of`, where they belong to one.
+#[must_use]
+pub fn permits(account: &Account, owner: OwnerId, member_of: Option<OwnerId>) -> bool {
     match &account.permitted_use {
         PermittedUse::Own | PermittedUse::Organisation => member_of == Some(owner),
         PermittedUse::Application | PermittedUse::Licensed { .. } => true,

@@ -139,6 +139,16 @@ impl Refusal {
         )
     }
 
+    /// 505: HTTP/1.0, in which a cut answer without a length looks whole.
+    #[must_use]
+    pub fn http_version() -> Self {
+        Self::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "http_version",
+            "HTTP/1.0 cannot tell a cut answer from a whole one: use HTTP/1.1 or HTTP/2",
+        )
+    }
+
     /// The short name of the cause.
     #[must_use]
     pub const fn cause(&self) -> &'static str {
@@ -186,7 +196,7 @@ impl Refusal {
     }
 
     fn is_retriable(&self) -> bool {
-        self.status.is_server_error()
+        (self.status.is_server_error() && self.status != StatusCode::HTTP_VERSION_NOT_SUPPORTED)
             || self.status == StatusCode::REQUEST_TIMEOUT
             || self.status == StatusCode::TOO_MANY_REQUESTS
     }

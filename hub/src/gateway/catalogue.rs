@@ -5,6 +5,7 @@
 
 use crate::auth::Caller;
 use crate::exchange::refusal::Refusal;
+use crate::routing;
 use crate::tunnel::Tunnels;
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
@@ -26,6 +27,9 @@ pub(super) fn of(
     for &provider in providers {
         for offer in tunnels.offers(provider) {
             let account = offer.account();
+            if !routing::permits(account, offer.link().owner(), caller.member_of()) {
+                continue;
+            }
             let named = account.models.iter().map(|pattern| pattern.as_str());
             let deployed = account.deployments.iter().map(|deployment| deployment.name.as_str());
             // On Azure a caller names the deployment, and the allow-list the model behind it.

@@ -15,7 +15,8 @@
 use crate::exchange::Ask;
 use crate::exchange::refusal::Refusal;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Method, Uri};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, Version};
 use weft_proto::provider::{Dialect, Provider};
 use weft_proto::tables::headers::limits;
 use weft_proto::tables::routes::{self, Reason, RouteKind, RouteRefused};
@@ -59,9 +60,10 @@ pub(super) struct Unanswered {
 }
 
 /// Finds what a request's head asks for.
-pub(super) fn of(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Surface, Unanswered> {
+pub(super) fn of(head: &Parts) -> Result<Surface, Unanswered> {
+    let (method, uri, headers) = (&head.method, &head.uri, &head.headers);
     let guess = guess_dialect(uri.path(), headers);
-    head_is_plain(headers).map_err(|refusal| Unanswered {
+    head_is_plain(head).map_err(|refusal| Unanswered {
         refusal,
         dialect: guess,
         allow: Vec::new(),
@@ -183,7 +185,11 @@ fn ask(
 }
 
 /// Refuses heads beyond the limits, and those that two servers could cut in two places.
-fn head_is_plain(headers: &HeaderMap) -> Result<(), Refusal> {
+fn head_is_plain(head: &Parts) -> Result<(), Refusal> {
+    if head.version < Version::HTTP_11 {
+        return Err(Refusal::http_version());
+    }
+    let headers = &head.headers;
     limits::check(headers).map_err(|error| Refusal::head_too_large(error.to_string()))?;
     if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
         let message = "a request has a content-length or a transfer-encoding, not both";

@@ -4,11 +4,17 @@ use super::*;
 use http::HeaderValue;
 
 fn surface(method: &Method, path: &str, headers: &[(&'static str, &'static str)]) -> String {
-    let mut map = HeaderMap::new();
+    let mut request = http::Request::new(());
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = path.parse().unwrap();
     for (name, value) in headers {
-        map.insert(*name, HeaderValue::from_static(value));
+        request.headers_mut().insert(*name, HeaderValue::from_static(value));
     }
-    match of(method, &path.parse::<Uri>().unwrap(), &map) {
+    meant(request)
+}
+
+fn meant(request: http::Request<()>) -> String {
+    match of(&request.into_parts().0) {
         Ok(Surface::Relay { asks, .. }) => asks
             .iter()
             .map(|ask| format!("{} {}", ask.provider, ask.target.as_str()))
@@ -22,6 +28,15 @@ fn surface(method: &Method, path: &str, headers: &[(&'static str, &'static str)]
             format!("{} {} {dialect:?}", refusal.status().as_u16(), refusal.cause())
         }
     }
+}
+
+#[test]
+fn http_1_0_and_a_body_of_two_lengths_are_refused() {
+    let mut old = http::Request::post("/v1/chat/completions").body(()).unwrap();
+    *old.version_mut() = Version::HTTP_10;
+    assert_eq!(meant(old), "505 http_version OpenAi");
+    let both = [("content-length", "5"), ("transfer-encoding", "chunked")];
+    assert_eq!(surface(&Method::POST, "/v1/messages", &both), "400 body_length Anthropic");
 }
 
 #[test]
