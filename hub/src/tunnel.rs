@@ -33,6 +33,7 @@ use weft_proto::provider::Provider;
 use weft_proto::time::Clock;
 use weft_proto::wire::control::{Drain, HubMessage};
 use weft_store::Agents;
+use weft_transport::close;
 
 /// How long agents wait before they dial again after a drain, before their jitter.
 const RECONNECT_IN: Duration = Duration::from_secs(1);
@@ -107,10 +108,7 @@ impl Tunnels {
     pub fn revoke(&self, agent: AgentId) -> usize {
         let closed = self.0.directory.connections_of(agent);
         for connection in &closed {
-            connection.close(
-                quinn::VarInt::from_u32(CloseCode::Revoked.number()),
-                CloseCode::Revoked.reason().as_bytes(),
-            );
+            close::connection(connection, CloseCode::Revoked);
         }
         closed.len()
     }

@@ -5,6 +5,7 @@
 //! heads, bodies and control messages. It knows nothing of users, accounts or providers, holds no
 //! certificates (TLS configurations come in ready) and spawns no tasks.
 
+pub mod close;
 pub mod config;
 pub mod control;
 pub mod drain;

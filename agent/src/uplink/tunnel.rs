@@ -2,13 +2,14 @@
 
 use super::identity::HubRecord;
 use super::net::HubNet;
-use quinn::{Connection, Endpoint, VarInt};
+use quinn::{Connection, Endpoint};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use weft_certs::server_name;
 use weft_proto::codes::CloseCode;
 use weft_proto::entropy::Entropy;
+use weft_transport::close;
 use weft_transport::config::{self, NoInitialCipherSuite};
 use weft_transport::endpoint;
 use weft_transport::stream::Lost;
@@ -67,7 +68,7 @@ impl Tunnel {
 
     fn close_now(&mut self, code: CloseCode) {
         if !std::mem::replace(&mut self.closed, true) {
-            self.connection.close(VarInt::from_u32(code.number()), code.reason().as_bytes());
+            close::connection(&self.connection, code);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::upload::{Forwarded, Stopped, Upload};
 use super::{Ask, Spine};
 use crate::tunnel::{Offer, Slip};
 use http::{HeaderMap, Method};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -167,7 +167,7 @@ impl Request<'_> {
         let mut forwarding: Option<Forwarding> =
             Some(Box::pin(upload.forward(writer, recall.clone())));
         let mut back = None;
-        let mut deadline = pin_deadline(self.head_within + DEADLINE_LEAD);
+        let mut deadline = pin!(tokio::time::sleep(self.head_within + DEADLINE_LEAD));
         loop {
             let why = tokio::select! {
                 biased;
@@ -218,10 +218,6 @@ impl Request<'_> {
             return Attempt::Broke { why, upload, refusal: None };
         }
     }
-}
-
-fn pin_deadline(after: Duration) -> Pin<Box<tokio::time::Sleep>> {
-    Box::pin(tokio::time::sleep(after))
 }
 
 /// Drives the upload, where there is still one to drive.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use weft_certs::{ALPN_JOIN, ALPN_TUNNEL, PeerAgent, agent_of};
 use weft_proto::codes::CloseCode;
 use weft_proto::limits::SESSION_HANDSHAKE_MAX;
-use weft_transport::{Connection, Endpoint};
+use weft_transport::{Connection, Endpoint, close};
 
 /// Handshakes under way from which on an address must prove itself by a Retry first.
 const UNPROVEN_HANDSHAKES_MAX: usize = 256;
@@ -61,8 +61,7 @@ impl Doorkeeper {
                 tunnels.receive(incoming, handshake).await;
             });
         }
-        let done = CloseCode::Done;
-        self.endpoint.close(quinn::VarInt::from_u32(done.number()), done.reason().as_bytes());
+        close::endpoint(&self.endpoint, CloseCode::Done);
         self.endpoint.wait_idle().await;
     }
 }
@@ -108,10 +107,8 @@ impl Tunnels {
             Peer::Joining => self.join(connection).await,
             Peer::Tunnel(peer) => self.serve(connection, peer, || drop(handshake)).await,
             Peer::Nobody => {
-                let close = CloseCode::NoCertificate;
                 tracing::info!(%remote, "no client certificate on weft/1");
-                connection
-                    .close(quinn::VarInt::from_u32(close.number()), close.reason().as_bytes());
+                close::connection(&connection, CloseCode::NoCertificate);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use weft_proto::codes::CloseCode;
 use weft_proto::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
 use weft_transport::Connection;
-use weft_transport::join;
+use weft_transport::{close, join};
 
 /// Decides on requests to join.
 #[async_trait]
@@ -19,7 +19,7 @@ impl Tunnels {
     /// Serves one joining connection: one request, one answer, then it is closed.
     pub(super) async fn join(&self, connection: Connection) {
         let remote = connection.remote_address();
-        let close = match join::accept(&connection).await {
+        let code = match join::accept(&connection).await {
             Ok((request, answer)) => {
                 let name = request.name.clone();
                 let verdict = self.0.needs.enrol.enrol(request).await;
@@ -42,7 +42,7 @@ impl Tunnels {
                 CloseCode::Malformed
             }
         };
-        connection.close(quinn::VarInt::from_u32(close.number()), close.reason().as_bytes());
+        close::connection(&connection, code);
     }
 }
 

@@ -16,9 +16,9 @@ use weft_proto::suspicion::Look;
 use weft_proto::wire::control::{
     AgentMessage, Features, Health, Hello, HubMessage, Refuse, RefuseCause, Welcome,
 };
-use weft_transport::Connection;
 use weft_transport::control::{self, ControlReceiver, ControlSender};
 use weft_transport::stream::StreamError;
+use weft_transport::{Connection, close};
 
 /// How long a refused agent has to read why, before its connection is closed.
 const REFUSE_LINGER: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ impl Tunnels {
         peer: PeerAgent,
         greeted: impl FnOnce() + Send,
     ) {
-        let close = match self.greet(&connection, &peer).await {
+        let code = match self.greet(&connection, &peer).await {
             Ok((control, machine, hello)) => {
                 greeted();
                 self.enter(&connection, control, machine, hello).await
@@ -53,7 +53,7 @@ impl Tunnels {
                 }
             }
         };
-        connection.close(quinn::VarInt::from_u32(close.number()), close.reason().as_bytes());
+        close::connection(&connection, code);
     }
 
     /// Reads the HELLO.
@@ -97,8 +97,7 @@ impl Tunnels {
         let session = SessionId::generate(&*needs.clock, &*needs.entropy);
         let (entry, ended) = self.0.directory.enter(&hello, session, connection);
         if let Some(ended) = ended {
-            let close = CloseCode::Replaced;
-            ended.close(quinn::VarInt::from_u32(close.number()), close.reason().as_bytes());
+            close::connection(&ended, CloseCode::Replaced);
         }
         match entry {
             Entry::InForce { .. } => {}

@@ -73,3 +73,12 @@ pub(crate) fn bounded_text(text: &str, what: &'static str) -> Result<String, Mal
     }
     Ok(text.to_owned())
 }
+
+/// A message of the control stream or of joining, of at most
+/// [`MESSAGE_BYTES_MAX`](crate::limits::MESSAGE_BYTES_MAX) bytes.
+pub(crate) fn bounded_message(bytes: Vec<u8>) -> Result<Vec<u8>, Malformed> {
+    if bytes.len() > crate::limits::MESSAGE_BYTES_MAX {
+        return Err(Malformed("message length"));
+    }
+    Ok(bytes)
+}

@@ -199,9 +199,4 @@ impl BodyReader {
     pub fn stop(&mut self, code: AbortCode) {
         self.half.stop(code);
     }
-
-    /// Sets the code with which a drop stops the agent.
-    pub const fn stop_on_drop(&mut self, code: AbortCode) {
-        self.half.stop_on_drop(code);
-    }
 }

@@ -7,7 +7,6 @@ mod message;
 
 use super::{Malformed, bounded_text};
 use crate::ids::{AccountId, AgentId, InstanceId, NodeId, SessionId};
-use crate::limits::MESSAGE_BYTES_MAX;
 use crate::model::ModelPatterns;
 use crate::provider::Provider;
 use std::time::Duration;
@@ -248,10 +247,6 @@ pub fn pages(accounts: &[Account]) -> Result<Vec<AccountsPage>, Malformed> {
     }
     pages.push(page);
     Ok(pages)
-}
-
-fn bounded_message(bytes: Vec<u8>) -> Result<Vec<u8>, Malformed> {
-    if bytes.len() > MESSAGE_BYTES_MAX { Err(Malformed("message length")) } else { Ok(bytes) }
 }
 
 fn label(text: &str) -> Result<String, Malformed> {

@@ -3,7 +3,7 @@
 //! The signing request proves the agent's key. A key that the hub knows already gets the same
 //! agent's certificate anew, with or without a token: that is how an agent renews.
 
-use super::{Malformed, bounded_text};
+use super::{Malformed, bounded_message, bounded_text};
 use crate::ids::AgentId;
 use crate::limits::MESSAGE_BYTES_MAX;
 use prost::Message as _;
@@ -110,7 +110,7 @@ impl JoinRequest {
             csr: self.csr.clone(),
             name: bounded_text(&self.name, "name")?,
         };
-        bounded(message.encode_to_vec())
+        bounded_message(message.encode_to_vec())
     }
 
     /// Reads a request.
@@ -147,7 +147,7 @@ impl JoinAnswer {
                 JoinAnswerMessage { refusal: *refusal as u32, ..JoinAnswerMessage::default() }
             }
         };
-        bounded(message.encode_to_vec())
+        bounded_message(message.encode_to_vec())
     }
 
     /// Reads an answer.
@@ -179,10 +179,6 @@ fn bounded_chain(chain: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Malformed> {
         return Err(Malformed("certificate chain"));
     }
     Ok(chain)
-}
-
-fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Malformed> {
-    if bytes.len() > MESSAGE_BYTES_MAX { Err(Malformed("message length")) } else { Ok(bytes) }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -2,14 +2,13 @@
 
 use super::{
     Account, AccountsPage, AgentMessage, ControlMessage, Deployment, Drain, Features, Health,
-    Hello, HubMessage, PermittedUse, Refuse, RefuseCause, Welcome, bounded_message, bounded_slot,
-    label,
+    Hello, HubMessage, PermittedUse, Refuse, RefuseCause, Welcome, bounded_slot, label,
 };
 use crate::ids::{AccountId, AgentId, InstanceId, NodeId, SessionId};
 use crate::limits::{ACCOUNTS_PER_PAGE_MAX, MESSAGE_BYTES_MAX, MODELS_PER_ACCOUNT_MAX};
 use crate::model::{InvalidModel, ModelPattern, ModelPatterns};
 use crate::provider::Provider;
-use crate::wire::Malformed;
+use crate::wire::{Malformed, bounded_message};
 use prost::Message as _;
 use std::time::Duration;
 
