@@ -4,16 +4,34 @@
 //! Each story begins a world of its own and compares both ends by digest. Times are printed, and
 //! asserted only in seconds. The binaries come from `cargo build --workspace --bins`.
 
+#[path = "stories/bad_bodies.rs"]
+mod bad_bodies;
+#[path = "stories/bad_callers.rs"]
+mod bad_callers;
+#[path = "stories/bad_heads.rs"]
+mod bad_heads;
+#[path = "stories/bad_tunnels.rs"]
+mod bad_tunnels;
 #[path = "stories/bodies.rs"]
 mod bodies;
 #[path = "stories/broken.rs"]
 mod broken;
+#[path = "stories/coding_agents.rs"]
+mod coding_agents;
 #[path = "stories/crashes.rs"]
 mod crashes;
+#[path = "stories/doctor.rs"]
+mod doctor;
+#[path = "stories/egress.rs"]
+mod egress;
+#[path = "stories/faults.rs"]
+mod faults;
 #[path = "stories/joining.rs"]
 mod joining;
 #[path = "stories/leaving.rs"]
 mod leaving;
+#[path = "stories/lifecycle.rs"]
+mod lifecycle;
 #[path = "stories/passthrough.rs"]
 mod passthrough;
 #[path = "stories/refusals.rs"]
@@ -24,5 +42,9 @@ mod secrets;
 mod siblings;
 #[path = "stories/talk.rs"]
 mod talk;
+#[path = "stories/tenancy.rs"]
+mod tenancy;
+#[path = "stories/websocket.rs"]
+mod websocket;
 #[path = "stories/wire.rs"]
 mod wire;

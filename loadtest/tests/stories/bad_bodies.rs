@@ -1,0 +1,1 @@
+//! Bodies that no provider should see.

@@ -1,0 +1,1 @@
+//! Callers that ask too much, too slowly or with the wrong keys.

@@ -1,0 +1,1 @@
+//! Strangers, twins and liars at the doors of the tunnels.

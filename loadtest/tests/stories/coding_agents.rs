@@ -1,0 +1,1 @@
+//! Coding tools find the gateway that they expect.

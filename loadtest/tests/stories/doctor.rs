@@ -1,0 +1,1 @@
+//! The doctors of hub and agent find what is wrong.

@@ -1,0 +1,1 @@
+//! An account's own proxy is the only way to its provider.

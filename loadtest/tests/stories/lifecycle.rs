@@ -1,0 +1,1 @@
+//! Reload, drain, restart, backup: nothing is lost on the way.

@@ -1,0 +1,1 @@
+//! Objects at the provider belong to the user who made them.

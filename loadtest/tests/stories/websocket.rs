@@ -1,0 +1,1 @@
+//! Realtime sessions cross the mesh as they are.
