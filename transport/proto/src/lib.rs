@@ -7,17 +7,21 @@
 
 pub mod backoff;
 pub mod codes;
+pub mod decode;
 pub mod entropy;
 pub mod exchange;
 pub mod ids;
 pub mod limits;
 pub mod model;
+pub mod objects;
 pub mod provider;
 pub mod roster;
 
 pub mod scan;
 pub mod session;
+pub mod sse;
 pub mod suspicion;
 pub mod tables;
 pub mod time;
+pub mod websocket;
 pub mod wire;

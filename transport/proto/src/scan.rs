@@ -1,23 +1,34 @@
-//! Readers of request bodies that keep nothing: which model, streamed or not, well-formed or not.
+//! Readers of bodies that keep nothing but names.
 //!
-//! The gate holds back the newest read of an upload until one of these has passed it. Bodies come
-//! decoded (no content coding) and in any split; what is kept of them is the model's name and,
-//! for forms, the part's header block under inspection. Where two parsers could read a body
-//! differently, it is refused: that is the difference between a scan and a check.
+//! A request's body is read for its model, for what it says of its answer, and for the stored
+//! objects that it names ([`BodyScan`]); an answer's for the objects that it makes known
+//! ([`AnswerScan`]). The gate holds back the newest read of an upload until the scan has passed it.
+//! Bodies come in any split; what is kept of them is a few names and, for forms, the part's header
+//! block under inspection. Where two parsers could read a request's body differently, it is
+//! refused: that is the difference between a scan and a check. An answer is only watched: whatever
+//! it is, it goes on its way.
 
 use std::fmt;
 
-use crate::tables::routes::ModelSource;
+use crate::objects::Reference;
+use crate::tables::routes::{BodyKind, ModelSource, Route};
 
+pub mod answer;
 pub mod json;
 pub mod model;
 pub mod multipart;
+mod paths;
+mod references;
 
+pub use answer::AnswerScan;
 pub use model::ModelScan;
 pub use multipart::MultipartScan;
 
 /// The longest model name, in bytes of UTF-8.
 pub const MAX_MODEL_BYTES: usize = 256;
+
+/// The most objects that one body may name.
+pub const REFERENCES_MAX: usize = 256;
 
 /// Why a body is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -40,13 +51,30 @@ pub enum ScanError {
     /// `model` is longer than [`MAX_MODEL_BYTES`].
     #[error("`model` is longer than {MAX_MODEL_BYTES} bytes")]
     ModelTooLong,
-    /// It names a response or a conversation that is stored at the provider: nobody knows yet whose
-    /// it is.
-    #[error(
-        "responses and conversations stored at the provider are not available through this hub: \
-         send the whole input, and leave out `previous_response_id` and `conversation`"
-    )]
+    /// It names an object, stored at the provider, of a kind of which nobody knows whose it is.
+    #[error("vector stores of the provider are not available through this hub")]
     StoredObject,
+    /// It names what the key's owner keeps at the provider for themselves.
+    #[error("prompts, skills and data sources of the key's owner are not available here")]
+    OwnerState,
+    /// A key that names a stored object holds something else than its id.
+    #[error("a key that names a stored object must hold its id")]
+    ReferenceNotText,
+    /// What stands where an id belongs is no id.
+    #[error("the id of a stored object is malformed")]
+    BadReference,
+    /// A key that names a stored object stands twice in one object.
+    #[error("a key that names a stored object is given twice")]
+    DuplicateReference,
+    /// A key that some parsers would take for one that names a stored object, and others would not.
+    #[error("a key is called almost like one that names a stored object")]
+    AmbiguousReference,
+    /// More than [`REFERENCES_MAX`] objects are named.
+    #[error("more than {REFERENCES_MAX} stored objects are named")]
+    TooManyReferences,
+    /// There is a body where the route has none.
+    #[error("this path takes no body")]
+    UnwantedBody,
     /// It asks for an answer that is made, and billed, after this one.
     #[error("`background` answers are not available through this hub")]
     BilledLater,
@@ -64,8 +92,8 @@ pub enum BodyScan {
     Json(Box<ModelScan>),
     /// A form.
     Multipart(Box<MultipartScan>),
-    /// Nothing is looked for: the route's model is in the path, or there is none.
-    Opaque,
+    /// No body at all: not one byte passes.
+    Empty,
 }
 
 impl fmt::Debug for BodyScan {
@@ -73,40 +101,36 @@ impl fmt::Debug for BodyScan {
         match self {
             Self::Json(scan) => scan.fmt(f),
             Self::Multipart(scan) => scan.fmt(f),
-            Self::Opaque => f.write_str("Opaque"),
+            Self::Empty => f.write_str("Empty"),
         }
     }
 }
 
 impl BodyScan {
-    /// The scan for a body of `content_type` (the header's value) on a route whose model is at
-    /// `source`. A JSON route takes a body without a content type; every route with a form also
-    /// takes JSON.
+    /// The scan for a body of `content_type` (the header's value) on `route`. A JSON route takes a
+    /// body without a content type; every route with a form also takes JSON.
     ///
     /// # Errors
     /// [`ScanError::ContentType`] where the route takes no such body, and
     /// [`ScanError::Form`] where a form's boundary is unusable.
-    pub fn for_content_type(
-        content_type: Option<&str>,
-        source: ModelSource,
-    ) -> Result<Self, ScanError> {
-        let json = || Self::Json(Box::default());
-        let form = |value| {
-            let boundary = multipart::parse_boundary(value)?;
-            Ok(Self::Multipart(Box::new(MultipartScan::new(&boundary))))
-        };
-        let kind = content_type.map_or(Ok(Media::Absent), media)?;
-        match (source, kind, content_type) {
-            (ModelSource::Path | ModelSource::None, _, _) => Ok(Self::Opaque),
-            (ModelSource::JsonBody, Media::Json | Media::Absent, _) => Ok(json()),
-            (ModelSource::JsonBody, Media::Form | Media::Other, _) => Err(ScanError::ContentType),
-            (ModelSource::Multipart | ModelSource::Deployment, Media::Json, _) => Ok(json()),
-            (ModelSource::Multipart | ModelSource::Deployment, Media::Form, Some(value)) => {
-                form(value)
+    pub fn for_route(content_type: Option<&str>, route: &Route) -> Result<Self, ScanError> {
+        let json = |scan| Ok(Self::Json(Box::new(scan)));
+        let scan = ModelScan::new(route.dialect());
+        let kind = content_type.map_or(Ok(Media::Absent), media);
+        // The dated paths of Azure are listed as forms where a deployment may also be told in JSON.
+        let bare_json = route.body != BodyKind::Multipart || route.model == ModelSource::Deployment;
+        match (route.body, kind, content_type) {
+            // What a client says of a body that it does not send is of no interest.
+            (BodyKind::None, _, _) => Ok(Self::Empty),
+            (_, Err(error), _) => Err(error),
+            (BodyKind::Json | BodyKind::Multipart, Ok(Media::Json), _) => json(scan),
+            (BodyKind::Json | BodyKind::Multipart, Ok(Media::Absent), _) if bare_json => json(scan),
+            (BodyKind::OptionalJson, Ok(Media::Json | Media::Absent), _) => json(scan.optional()),
+            (BodyKind::Multipart, Ok(Media::Form), Some(value)) => {
+                let boundary = multipart::parse_boundary(value)?;
+                Ok(Self::Multipart(Box::new(MultipartScan::new(&boundary))))
             }
-            (ModelSource::Deployment, Media::Absent, _) => Ok(json()),
-            (ModelSource::Multipart, Media::Form | Media::Other | Media::Absent, _)
-            | (ModelSource::Deployment, Media::Form | Media::Other, _) => {
+            (BodyKind::Json | BodyKind::OptionalJson | BodyKind::Multipart, Ok(_), _) => {
                 Err(ScanError::ContentType)
             }
         }
@@ -120,7 +144,8 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.feed(bytes),
             Self::Multipart(scan) => scan.feed(bytes),
-            Self::Opaque => Ok(()),
+            Self::Empty if bytes.is_empty() => Ok(()),
+            Self::Empty => Err(ScanError::UnwantedBody),
         }
     }
 
@@ -130,7 +155,7 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.model(),
             Self::Multipart(scan) => scan.model(),
-            Self::Opaque => None,
+            Self::Empty => None,
         }
     }
 
@@ -140,7 +165,28 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.stream(),
             Self::Multipart(scan) => scan.stream(),
-            Self::Opaque => None,
+            Self::Empty => None,
+        }
+    }
+
+    /// Whether the body asks for its answer to be stored, where it has said so yet.
+    #[must_use]
+    pub fn store(&self) -> Option<bool> {
+        match self {
+            Self::Json(scan) => scan.store(),
+            Self::Multipart(_) | Self::Empty => None,
+        }
+    }
+
+    /// The objects that the bytes read since the last call have named, in their order. A body names
+    /// at most [`REFERENCES_MAX`] in all; the same one may come more than once. After the whole
+    /// body has been fed, [`BodyScan::finish`] never adds one.
+    #[must_use]
+    pub fn take_references(&mut self) -> Vec<Reference> {
+        match self {
+            Self::Json(scan) => scan.take_references(),
+            Self::Multipart(scan) => scan.take_references(),
+            Self::Empty => Vec::new(),
         }
     }
 
@@ -152,7 +198,7 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.finish(),
             Self::Multipart(scan) => scan.finish(),
-            Self::Opaque => Ok(None),
+            Self::Empty => Ok(None),
         }
     }
 }

@@ -45,6 +45,9 @@ impl StreamKind {
 pub enum AnswerKind {
     /// A final answer: head, then body to FIN.
     Final = 0x10,
+    /// The provider switched protocols, as it was asked to: head, then raw bytes both ways, each to
+    /// its own FIN.
+    Switched = 0x11,
 }
 
 impl AnswerKind {
@@ -55,6 +58,7 @@ impl AnswerKind {
     pub const fn from_byte(byte: u8) -> Result<Self, Malformed> {
         match byte {
             0x10 => Ok(Self::Final),
+            0x11 => Ok(Self::Switched),
             _ => Err(Malformed("answer kind")),
         }
     }

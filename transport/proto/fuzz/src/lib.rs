@@ -15,8 +15,10 @@ pub type Body = fn(&[u8]);
 
 /// Every target by the name of its binary and its seeds folder.
 pub const TARGETS: &[(&str, Body)] = &[
+    ("answer", scans::answer),
     ("control_agent", wire::control_agent),
     ("control_hub", wire::control_hub),
+    ("decode", scans::decode),
     ("framed", wire::framed),
     ("head_answer", wire::head_answer),
     ("head_request", wire::head_request),
@@ -27,5 +29,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("json_model", scans::json_model),
     ("multipart", scans::multipart),
     ("prefixed", wire::prefixed),
+    ("sse", scans::sse),
     ("target", tables::target),
+    ("websocket", wire::websocket),
 ];

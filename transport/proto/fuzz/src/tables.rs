@@ -3,7 +3,10 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use weft_proto::provider::Provider;
-use weft_proto::tables::headers::{ROWS, limits, request_headers, response_headers};
+use weft_proto::tables::headers::{
+    ROWS, limits, request_headers, response_headers, upgrade_request_headers,
+    upgrade_response_headers,
+};
 use weft_proto::tables::hosts::{AzureSuffix, HostTable, Scheme, Site};
 use weft_proto::tables::routes;
 use weft_proto::tables::target::Target;
@@ -77,16 +80,20 @@ pub fn headers(input: &[u8]) {
     if limits::check(&map).is_ok() {
         assert!(map.len() <= limits::MAX_FIELDS);
     }
-    for (filter, towards_provider) in
-        [(request_headers as fn(&HeaderMap) -> HeaderMap, true), (response_headers, false)]
-    {
+    for (filter, towards_provider) in [
+        (request_headers as fn(&HeaderMap) -> HeaderMap, true),
+        (response_headers, false),
+        (upgrade_request_headers, true),
+        (upgrade_response_headers, false),
+    ] {
         let kept = filter(&map);
         assert_eq!(filter(&kept), kept, "filtering twice must change nothing");
         for (name, value) in &kept {
             let row = ROWS.iter().find(|row| row.covers(name.as_str()));
             let fate = row.map(|row| if towards_provider { row.request } else { row.response });
             assert_ne!(fate, Some(weft_proto::tables::headers::Fate::Drop), "{name} passed");
-            assert!(name == "te" || map.get_all(name).iter().any(|sent| sent == value));
+            let made = name == "te" || name == "sec-websocket-protocol";
+            assert!(made || map.get_all(name).iter().any(|sent| sent == value));
         }
     }
 }

@@ -6,7 +6,8 @@ use weft_proto::limits::{
 };
 use weft_proto::wire::control::{AgentMessage, ControlMessage, HubMessage};
 use weft_proto::wire::framed::{Frame, FrameDecoder};
-use weft_proto::wire::head::{AnswerHead, RequestHead};
+use weft_proto::websocket::{CloseStatus, FrameFollower, close_frame};
+use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead};
 use weft_proto::wire::join::{JoinAnswer, JoinRequest};
 use weft_proto::wire::{prefix, varint};
 
@@ -51,6 +52,11 @@ pub fn head_request(input: &[u8]) {
 
 /// The head of an answer.
 pub fn head_answer(input: &[u8]) {
+    if let Ok(head) = SwitchedHead::decode(input) {
+        assert!(head.headers.len() <= HEADER_LINES_MAX && AnswerHead::decode(input).is_err());
+        let bytes = head.encode().expect("what was read can be written");
+        assert_eq!(SwitchedHead::decode(&bytes), Ok(head));
+    }
     let Ok(head) = AnswerHead::decode(input) else {
         return;
     };
@@ -139,5 +145,20 @@ pub fn prefixed(input: &[u8]) {
             }
         }
         assert_eq!(taken + rest.len(), input.len());
+    }
+}
+
+/// The frames of a WebSocket, in two splits: the same places, and no byte that ends it.
+pub fn websocket(input: &[u8]) {
+    let (mut whole, mut split) = (FrameFollower::default(), FrameFollower::default());
+    whole.pass(input);
+    for byte in input {
+        split.pass(std::slice::from_ref(byte));
+    }
+    assert_eq!(whole.at_boundary(), split.at_boundary());
+    assert_eq!(whole.closed(), split.closed());
+    if whole.at_boundary() {
+        whole.pass(&close_frame(CloseStatus::InternalError, "fuzz"));
+        assert!(whole.at_boundary() && whole.closed(), "a frame at a boundary is a frame");
     }
 }

@@ -286,4 +286,4 @@ impl Tokenizer {
 const _: () = assert!(MAX_DEPTH == u128::BITS as usize);
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -1,46 +1,49 @@
-//! Which model a JSON body asks for: the gate's question, answered as the bytes go by.
+//! Which model a JSON body asks for, and which stored objects it names: the gate's questions,
+//! answered as the bytes go by.
 //!
 //! The scan reads the whole body, not only up to the model: two parsers may disagree about which
 //! of two `model` keys counts, so a second one refuses the body, and a body that turns out to be
-//! no JSON object is refused while its last bytes are still held back. It keeps the model's name
-//! and nothing else of the body.
+//! no JSON object is refused while its last bytes are still held back. It keeps the model's name,
+//! the ids of objects until they are taken, and nothing else of the body.
 
 use std::fmt;
 
 use super::json::{Piece, Token, Tokenizer};
+use super::paths::{Step, Walk, append};
+use super::references::{Frame, References};
 use super::{MAX_MODEL_BYTES, ScanError};
+use crate::objects::Reference;
+use crate::provider::Dialect;
 
-/// The longest key that is looked at: one byte more than the longest known one.
-const MAX_KEY_BYTES: usize = "previous_response_id".len() + 1;
-
-/// Finds the top-level `model` and `stream` of a JSON object, in any split of its bytes.
+/// Reads a JSON object for what the gate must know of it, in any split of its bytes.
 pub struct ModelScan {
     tokenizer: Tokenizer,
     reader: Reader,
+    /// Nothing at all is as good as an object.
+    optional: bool,
+    begun: bool,
     failed: Option<ScanError>,
 }
 
 /// Follows the tokens; apart from the tokenizer, so that both can be borrowed at once.
-#[derive(Default)]
 struct Reader {
-    /// What the current top-level string or key is for.
-    collecting: Collecting,
-    /// The text of it so far, bounded by [`MAX_KEY_BYTES`] or [`MAX_MODEL_BYTES`].
-    text: Vec<u8>,
-    /// Which known key's value comes next at the top level.
+    walk: Walk<Frame>,
+    references: References,
+    top: TopLevel,
+}
+
+/// What the outermost object says.
+#[derive(Default)]
+struct TopLevel {
+    /// Which known key's value comes next.
     pending: Pending,
+    /// The name of the model so far, while its string is open.
+    text: Option<Vec<u8>>,
     /// A `model` key was seen, whatever its value.
     model_seen: bool,
     model: Option<String>,
     stream: Option<bool>,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Collecting {
-    #[default]
-    Nothing,
-    Key,
-    Model,
+    store: Option<bool>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -49,33 +52,38 @@ enum Pending {
     Other,
     Model,
     Stream,
-    /// Names an object stored at the provider.
-    Object,
+    Store,
     /// Asks for an answer that is made and billed after this one.
     Later,
-}
-
-impl Default for ModelScan {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl fmt::Debug for ModelScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelScan")
-            .field("model", &self.reader.model)
-            .field("stream", &self.reader.stream)
+            .field("model", &self.reader.top.model)
+            .field("stream", &self.reader.top.stream)
             .field("failed", &self.failed)
             .finish_non_exhaustive()
     }
 }
 
 impl ModelScan {
-    /// A scan at the start of a body.
+    /// A scan at the start of a body in `dialect`.
     #[must_use]
-    pub fn new() -> Self {
-        Self { tokenizer: Tokenizer::new(), reader: Reader::default(), failed: None }
+    pub fn new(dialect: Dialect) -> Self {
+        let reader = Reader {
+            walk: Walk::new(),
+            references: References::new(dialect),
+            top: TopLevel::default(),
+        };
+        Self { tokenizer: Tokenizer::new(), reader, optional: false, begun: false, failed: None }
+    }
+
+    /// The same scan, for a body that may also be left out.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
     }
 
     /// Reads the next bytes of the body.
@@ -86,6 +94,7 @@ impl ModelScan {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        self.begun |= !bytes.is_empty();
         let reader = &mut self.reader;
         let fed = self.tokenizer.feed(bytes, |depth, token| reader.token(depth, token));
         fed.inspect_err(|error| self.failed = Some(*error))
@@ -94,13 +103,25 @@ impl ModelScan {
     /// The model, once its whole name has been read.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.reader.model.as_deref()
+        self.reader.top.model.as_deref()
     }
 
     /// The top-level `stream`, where it has been read and is a boolean. The last one counts.
     #[must_use]
     pub const fn stream(&self) -> Option<bool> {
-        self.reader.stream
+        self.reader.top.stream
+    }
+
+    /// The top-level `store`, where it has been read and is a boolean. The last one counts.
+    #[must_use]
+    pub const fn store(&self) -> Option<bool> {
+        self.reader.top.store
+    }
+
+    /// The objects that the bytes read since the last call have named, in their order.
+    #[must_use]
+    pub fn take_references(&mut self) -> Vec<Reference> {
+        self.reader.references.take()
     }
 
     /// Ends the body: the model, or `None` where the object names none.
@@ -111,93 +132,34 @@ impl ModelScan {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        if self.optional && !self.begun {
+            return Ok(None);
+        }
         let reader = &mut self.reader;
         let ended = self.tokenizer.finish(|depth, token| reader.token(depth, token));
         ended.inspect_err(|error| self.failed = Some(*error))?;
-        Ok(self.reader.model.clone())
+        Ok(self.reader.top.model.clone())
     }
 }
 
 impl Reader {
     fn token(&mut self, depth: usize, token: Token<'_>) -> Result<(), ScanError> {
-        match depth {
-            0 => match token {
-                Token::ObjectBegin | Token::ObjectEnd => Ok(()),
-                Token::ArrayBegin
-                | Token::ArrayEnd
-                | Token::KeyBegin
-                | Token::StringBegin
-                | Token::Text(_)
-                | Token::StringEnd
-                | Token::Number(_)
-                | Token::Bool(_)
-                | Token::Null => Err(ScanError::NotAnObject),
-            },
-            1 => self.top_level(token),
-            _ => Ok(()),
+        if depth == 0 && !matches!(token, Token::ObjectBegin | Token::ObjectEnd) {
+            return Err(ScanError::NotAnObject);
+        }
+        let step = self.walk.step(self.references.paths(), token);
+        self.references.token(&mut self.walk, step, token)?;
+        match step {
+            Step::KeyEnd if depth == 1 => self.top.key(self.walk.key()),
+            Step::Value(_) if depth == 1 => self.top.value(token),
+            Step::InKey | Step::KeyEnd | Step::Value(_) => Ok(()),
         }
     }
+}
 
-    fn top_level(&mut self, token: Token<'_>) -> Result<(), ScanError> {
-        match token {
-            Token::KeyBegin => {
-                self.text.clear();
-                self.collecting = Collecting::Key;
-                Ok(())
-            }
-            Token::StringBegin => {
-                self.text.clear();
-                let pending = std::mem::take(&mut self.pending);
-                self.collecting = match pending {
-                    Pending::Model => Collecting::Model,
-                    Pending::Stream => {
-                        self.stream = None;
-                        Collecting::Nothing
-                    }
-                    Pending::Object => return Err(ScanError::StoredObject),
-                    Pending::Later | Pending::Other => Collecting::Nothing,
-                };
-                Ok(())
-            }
-            Token::Text(piece) => self.piece(piece),
-            Token::StringEnd => match std::mem::take(&mut self.collecting) {
-                Collecting::Key => self.key_end(),
-                Collecting::Model => self.model_end(),
-                Collecting::Nothing => Ok(()),
-            },
-            Token::Bool(value) => self.other_value(Some(value)),
-            Token::Null => self.null(),
-            Token::ObjectBegin | Token::ArrayBegin | Token::Number(_) => self.other_value(None),
-            Token::ObjectEnd | Token::ArrayEnd => Ok(()),
-        }
-    }
-
-    fn piece(&mut self, piece: Piece<'_>) -> Result<(), ScanError> {
-        let max = match self.collecting {
-            Collecting::Nothing => return Ok(()),
-            Collecting::Key => MAX_KEY_BYTES,
-            Collecting::Model => MAX_MODEL_BYTES + 1,
-        };
-        let mut encoded = [0; 4];
-        let bytes = match piece {
-            Piece::Raw(bytes) => bytes,
-            Piece::Escaped(character) => character.encode_utf8(&mut encoded).as_bytes(),
-            // Not text, so no known key; a model must be text.
-            Piece::LoneSurrogate(_) if self.collecting == Collecting::Model => {
-                return Err(ScanError::ModelNotText);
-            }
-            Piece::LoneSurrogate(_) => &[0xff],
-        };
-        let room = max.saturating_sub(self.text.len());
-        self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if self.collecting == Collecting::Model && self.text.len() > MAX_MODEL_BYTES {
-            return Err(ScanError::ModelTooLong);
-        }
-        Ok(())
-    }
-
-    fn key_end(&mut self) -> Result<(), ScanError> {
-        self.pending = match self.text.as_slice() {
+impl TopLevel {
+    fn key(&mut self, key: &[u8]) -> Result<(), ScanError> {
+        self.pending = match key {
             b"model" if self.model_seen => return Err(ScanError::DuplicateModel),
             b"model" => {
                 self.model_seen = true;
@@ -206,19 +168,55 @@ impl Reader {
             // Some parsers match keys without regard to case.
             other if other.eq_ignore_ascii_case(b"model") => return Err(ScanError::AmbiguousModel),
             b"stream" => Pending::Stream,
-            b"previous_response_id" | b"conversation" => Pending::Object,
-            b"background" => Pending::Later,
+            b"store" => Pending::Store,
+            other if other.eq_ignore_ascii_case(b"background") => Pending::Later,
             _ => Pending::Other,
         };
         Ok(())
     }
 
-    fn model_end(&mut self) -> Result<(), ScanError> {
-        let model = String::from_utf8(std::mem::take(&mut self.text));
-        self.model = Some(model.map_err(|_| ScanError::ModelNotText)?);
-        Ok(())
+    fn value(&mut self, token: Token<'_>) -> Result<(), ScanError> {
+        match token {
+            Token::StringBegin => {
+                if self.pending == Pending::Model {
+                    self.pending = Pending::Other;
+                    self.text = Some(Vec::new());
+                    return Ok(());
+                }
+                self.other_value(None)
+            }
+            Token::Text(piece) => self.piece(piece),
+            Token::StringEnd => match self.text.take() {
+                Some(text) => {
+                    let model = String::from_utf8(text).map_err(|_| ScanError::ModelNotText)?;
+                    self.model = Some(model);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
+            Token::Bool(value) => self.other_value(Some(value)),
+            // `null` says nothing, where something may be left out.
+            Token::Null if self.pending == Pending::Later => {
+                self.pending = Pending::Other;
+                Ok(())
+            }
+            Token::ObjectBegin | Token::ArrayBegin | Token::Number(_) | Token::Null => {
+                self.other_value(None)
+            }
+            Token::ObjectEnd | Token::ArrayEnd | Token::KeyBegin => Ok(()),
+        }
     }
 
+    fn piece(&mut self, piece: Piece<'_>) -> Result<(), ScanError> {
+        let Some(text) = &mut self.text else { return Ok(()) };
+        if matches!(piece, Piece::LoneSurrogate(_)) {
+            return Err(ScanError::ModelNotText);
+        }
+        append(text, piece, MAX_MODEL_BYTES + 1);
+        if text.len() > MAX_MODEL_BYTES { Err(ScanError::ModelTooLong) } else { Ok(()) }
+    }
+
+    /// A value that is no model's name.
     fn other_value(&mut self, boolean: Option<bool>) -> Result<(), ScanError> {
         match std::mem::take(&mut self.pending) {
             Pending::Model => Err(ScanError::ModelNotText),
@@ -226,20 +224,12 @@ impl Reader {
                 self.stream = boolean;
                 Ok(())
             }
-            Pending::Object => Err(ScanError::StoredObject),
-            Pending::Later if boolean != Some(false) => Err(ScanError::BilledLater),
-            Pending::Later | Pending::Other => Ok(()),
-        }
-    }
-
-    /// `null` says nothing, wherever something may be left out.
-    fn null(&mut self) -> Result<(), ScanError> {
-        match self.pending {
-            Pending::Object | Pending::Later => {
-                self.pending = Pending::Other;
+            Pending::Store => {
+                self.store = boolean;
                 Ok(())
             }
-            Pending::Model | Pending::Stream | Pending::Other => self.other_value(None),
+            Pending::Later if boolean != Some(false) => Err(ScanError::BilledLater),
+            Pending::Later | Pending::Other => Ok(()),
         }
     }
 }

@@ -1,17 +1,19 @@
-//! Which model a form asks for, found while the form goes by.
+//! Which model a form asks for, and which stored objects it names, found while the form goes by.
 //!
 //! The file may come before the model and may be large, so nothing of a part's body is kept but
-//! the values of the fields `model` and `stream`. Forms have many lenient readers; this one is
+//! the values of the few fields that count. Forms have many lenient readers; this one is
 //! strict (RFC 7578 with RFC 2046 delimiters, CRLF only, no preamble, no text after the end), and
 //! refuses whatever could make a field read as `model` in one place and not in another.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use memchr::{memchr, memchr2};
 
 pub use self::boundary::{Boundary, MAX_BOUNDARY_BYTES, parse_boundary};
 use self::part::{Field, field_of_part};
-use super::{MAX_MODEL_BYTES, ScanError};
+use super::references::parsed;
+use super::{MAX_MODEL_BYTES, REFERENCES_MAX, ScanError};
+use crate::objects::Reference;
 
 mod boundary;
 mod part;
@@ -95,7 +97,7 @@ impl LineBreak {
     }
 }
 
-/// Finds the fields `model` and `stream` of a form, in any split of its bytes.
+/// Finds the fields that count in a form, in any split of its bytes.
 pub struct MultipartScan {
     /// `--` and the boundary, without the line break before them.
     dashes: Vec<u8>,
@@ -112,6 +114,9 @@ pub struct MultipartScan {
     model_seen: bool,
     model: Option<String>,
     stream: Option<bool>,
+    references: Vec<Reference>,
+    /// How many have been found, those that have been taken included.
+    references_count: usize,
     failed: Option<ScanError>,
 }
 
@@ -142,6 +147,8 @@ impl MultipartScan {
             model_seen: false,
             model: None,
             stream: None,
+            references: Vec::new(),
+            references_count: 0,
             failed: None,
         }
     }
@@ -167,6 +174,12 @@ impl MultipartScan {
     #[must_use]
     pub const fn stream(&self) -> Option<bool> {
         self.stream
+    }
+
+    /// The objects that the bytes read since the last call have named, in their order.
+    #[must_use]
+    pub fn take_references(&mut self) -> Vec<Reference> {
+        mem::take(&mut self.references)
     }
 
     /// Ends the body: the model, or `None` where the form names none.
@@ -306,7 +319,7 @@ impl MultipartScan {
             }
             Some(line_break) => {
                 // What had matched was data after all; the byte itself is looked at again.
-                let matched = std::mem::take(&mut self.matched);
+                let matched = mem::take(&mut self.matched);
                 self.line_break = None;
                 if self.field != Field::Other {
                     let data = [line_break.bytes(), &self.dashes[..matched]].concat();
@@ -322,17 +335,17 @@ impl MultipartScan {
         match self.field {
             Field::Other => return Ok(()),
             Field::Model if data.len() >= room => return Err(ScanError::ModelTooLong),
-            Field::Model | Field::Stream => {}
+            Field::Model | Field::Stream | Field::Reference(_) => {}
         }
         self.value.extend_from_slice(&data[..data.len().min(room)]);
         Ok(())
     }
 
     fn part_end(&mut self) -> Result<(), ScanError> {
-        match std::mem::take(&mut self.field) {
+        match mem::take(&mut self.field) {
             Field::Other => {}
             Field::Model => {
-                let model = String::from_utf8(std::mem::take(&mut self.value));
+                let model = String::from_utf8(mem::take(&mut self.value));
                 self.model = Some(model.map_err(|_| ScanError::ModelNotText)?);
             }
             Field::Stream => {
@@ -341,6 +354,14 @@ impl MultipartScan {
                     b"false" => Some(false),
                     _ => None,
                 };
+            }
+            Field::Reference(kind) => {
+                let id = parsed(&self.value).ok_or(ScanError::BadReference)?;
+                if self.references_count == REFERENCES_MAX {
+                    return Err(ScanError::TooManyReferences);
+                }
+                self.references_count += 1;
+                self.references.push(Reference { kind: Some(kind), id });
             }
         }
         Ok(())

@@ -8,6 +8,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::provider::Provider;
+use crate::websocket::handshake;
 
 pub mod limits;
 mod table;
@@ -30,6 +31,9 @@ pub enum Fate {
     Drop,
     /// Becomes exactly `trailers` where one of its values says so, and ends here otherwise.
     TrailersOnly,
+    /// Goes on where the exchange opens a WebSocket, and ends here otherwise. What would name the
+    /// user's key or the owner's scope among the sub-protocols ends here in any case.
+    UpgradeOnly,
 }
 
 /// One row: a header name, or a prefix that ends with `*`, and its fate in both directions.
@@ -82,6 +86,8 @@ pub enum Why {
     Weft,
     /// It is answered by the hub, which is the origin to the client.
     AnsweredByHub,
+    /// It is agreed on by the two ends of a WebSocket, and means nothing without one.
+    Handshake,
     /// It belongs to the message and reaches the other end verbatim.
     EndToEnd,
 }
@@ -92,12 +98,26 @@ enum Direction {
     Response,
 }
 
+/// Whether a message is one of the two that open a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opens {
+    Nothing,
+    WebSocket,
+}
+
 /// The headers of a request as they may go on towards the provider.
 ///
 /// Besides the rows of [`ROWS`], every header that `connection` names is dropped.
 #[must_use]
 pub fn request_headers(headers: &HeaderMap) -> HeaderMap {
-    filtered(headers, Direction::Request)
+    filtered(headers, Direction::Request, Opens::Nothing)
+}
+
+/// The same of a request that asks for a WebSocket: the handshake's own headers go on too. The two
+/// that ask for it, `connection` and `upgrade`, are each hop's own.
+#[must_use]
+pub fn upgrade_request_headers(headers: &HeaderMap) -> HeaderMap {
+    filtered(headers, Direction::Request, Opens::WebSocket)
 }
 
 /// The headers of a response as they may go on towards the user.
@@ -105,10 +125,16 @@ pub fn request_headers(headers: &HeaderMap) -> HeaderMap {
 /// Besides the rows of [`ROWS`], every header that `connection` names is dropped.
 #[must_use]
 pub fn response_headers(headers: &HeaderMap) -> HeaderMap {
-    filtered(headers, Direction::Response)
+    filtered(headers, Direction::Response, Opens::Nothing)
 }
 
-fn filtered(headers: &HeaderMap, direction: Direction) -> HeaderMap {
+/// The same of a response that switched to a WebSocket.
+#[must_use]
+pub fn upgrade_response_headers(headers: &HeaderMap) -> HeaderMap {
+    filtered(headers, Direction::Response, Opens::WebSocket)
+}
+
+fn filtered(headers: &HeaderMap, direction: Direction, opens: Opens) -> HeaderMap {
     let named_in_connection = connection_options(headers);
     let mut out = HeaderMap::with_capacity(headers.keys_len());
     for (name, value) in headers {
@@ -120,7 +146,16 @@ fn filtered(headers: &HeaderMap, direction: Direction) -> HeaderMap {
                     out.insert(name.clone(), HeaderValue::from_static("trailers"));
                 }
             }
-            Fate::Pass if named_in_connection.contains(name) => {}
+            Fate::UpgradeOnly if opens == Opens::Nothing => {}
+            Fate::Pass | Fate::UpgradeOnly if named_in_connection.contains(name) => {}
+            Fate::UpgradeOnly if name == header::SEC_WEBSOCKET_PROTOCOL => {
+                if let Some(value) = handshake::forwarded_protocols(value) {
+                    out.append(name.clone(), value);
+                }
+            }
+            Fate::UpgradeOnly => {
+                out.append(name.clone(), value.clone());
+            }
             Fate::Pass => {
                 out.append(name.clone(), value.clone());
             }

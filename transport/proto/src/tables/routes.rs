@@ -10,14 +10,19 @@ use std::fmt;
 
 use http::Method;
 
+use crate::objects::{MAX_OBJECT_ID_BYTES, ObjectId, ObjectKind, Reference, is_object_id_byte};
 use crate::provider::{Dialect, Provider};
 
+mod forbidden;
+mod query;
 pub mod table;
 
-pub use table::{FORBIDDEN, ROUTES};
+pub use forbidden::FORBIDDEN;
+pub use query::{QueryRefused, named_in_query};
+pub use table::ROUTES;
 
-/// The longest value of a `{parameter}` in a path, in bytes.
-pub const MAX_PARAMETER_BYTES: usize = 128;
+/// The longest value of a `{parameter}` in a path, in bytes: as long as an object's id may be.
+pub const MAX_PARAMETER_BYTES: usize = MAX_OBJECT_ID_BYTES;
 
 /// Where a request of a route names its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +35,12 @@ pub enum ModelSource {
     Deployment,
     /// The `{model}` in the path.
     Path,
-    /// The request names no model.
+    /// The `model` or the `deployment` in the query ([`named_in_query`]).
+    Query,
+    /// No model is wanted: any account of the provider may serve the request, or the one that has
+    /// the objects it names.
+    NotNeeded,
+    /// The request names no model, so that nobody can tell which one serves it.
     None,
 }
 
@@ -41,6 +51,65 @@ pub enum RouteKind {
     Relay,
     /// The hub, from its own tables. An agent refuses it.
     MadeByHub,
+    /// The provider, through an agent, after an upgrade to a WebSocket.
+    WebSocket,
+    /// The hub, which lists the caller's own objects: a provider would list everybody's. An agent
+    /// refuses it.
+    ListedByHub,
+}
+
+/// What a route does with objects that live at the provider. Objects that a request *names* are
+/// found in its path ([`Match::objects`]) and in its body ([`crate::scan::BodyScan`]) on any route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ObjectUse {
+    /// Its answers make no object known.
+    None,
+    /// Its answers may make objects known: new ones, or parts of one that the path names.
+    Makes(Tap),
+    /// It reads or changes objects that are known already.
+    Reads,
+    /// It deletes the last object that the path names.
+    Deletes,
+    /// It lists the caller's objects of one kind; the hub answers.
+    Lists(ObjectKind),
+}
+
+/// The shape of an answer that makes objects known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tap {
+    /// A file.
+    File,
+    /// An upload, and the file that it became.
+    Upload,
+    /// A chat completion that may hold audio, whole or as events.
+    Chat,
+    /// A response with its items, whole or as events.
+    Response,
+    /// A conversation.
+    Conversation,
+    /// A list of items of a response or a conversation.
+    Items,
+    /// A container.
+    Container,
+    /// A file of a container, or a list of them.
+    ContainerFiles,
+    /// An answer of Anthropic's Messages API, whole or as events.
+    Messages,
+}
+
+impl Tap {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::File,
+        Self::Upload,
+        Self::Chat,
+        Self::Response,
+        Self::Conversation,
+        Self::Items,
+        Self::Container,
+        Self::ContainerFiles,
+        Self::Messages,
+    ];
 }
 
 /// What a route's request body is.
@@ -50,6 +119,8 @@ pub enum BodyKind {
     None,
     /// One JSON object.
     Json,
+    /// One JSON object, or nothing at all.
+    OptionalJson,
     /// `multipart/form-data`, or one JSON object.
     Multipart,
 }
@@ -59,7 +130,7 @@ pub enum BodyKind {
 pub enum Reason {
     /// It shows or changes what belongs to the owner of the key alone.
     OwnerState,
-    /// It reaches objects that live at the provider, and nobody knows yet whose they are.
+    /// It reaches objects that live at the provider, of a kind of which nobody knows whose they are.
     Objects,
     /// It would let the user talk to the provider past the meter.
     PastTheMeter,
@@ -75,7 +146,9 @@ impl Reason {
     pub const fn text(self) -> &'static str {
         match self {
             Self::OwnerState => "this path shows or changes the private state of the key's owner",
-            Self::Objects => "objects stored at the provider are not available through this hub",
+            Self::Objects => {
+                "objects of this kind, stored at the provider, are not available through this hub"
+            }
             Self::PastTheMeter => "this path would let requests go past the meter",
             Self::BilledLater => "what is billed later than its answer is not available here",
             Self::WebSocket => "WebSockets are not available here: use the HTTP API",
@@ -106,6 +179,16 @@ pub struct Route {
     pub kind: RouteKind,
     /// What the request body is.
     pub body: BodyKind,
+    /// What it does with objects that live at the provider.
+    pub objects: ObjectUse,
+}
+
+impl Route {
+    /// The dialect of the route's bodies and errors.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        dialect(self.provider, self.pattern)
+    }
 }
 
 /// One row of the list of what is refused for a reason worth telling.
@@ -143,8 +226,22 @@ impl Match {
         match self.route.model {
             ModelSource::Deployment => self.param("deployment"),
             ModelSource::Path => self.param("model"),
-            ModelSource::JsonBody | ModelSource::Multipart | ModelSource::None => None,
+            ModelSource::JsonBody
+            | ModelSource::Multipart
+            | ModelSource::Query
+            | ModelSource::NotNeeded
+            | ModelSource::None => None,
         }
+    }
+
+    /// The objects that the path names, in its order: the parameters that are called like a kind.
+    #[must_use]
+    pub fn objects(&self) -> Vec<Reference> {
+        let named = self.params.iter().filter_map(|(name, value)| {
+            let kind = Some(name.parse::<ObjectKind>().ok()?);
+            Some(Reference { kind, id: ObjectId::parse(value).ok()? })
+        });
+        named.collect()
     }
 }
 
@@ -168,7 +265,8 @@ pub enum RouteRefused {
     Forbidden(Reason),
 }
 
-/// Finds the row that lets `method` on `path` of `provider` pass.
+/// Finds the row that lets `method` on `path` of `provider` pass. HEAD passes where GET does, and is
+/// answered with GET's row; only an upgrade is GET's alone.
 ///
 /// # Errors
 /// [`RouteRefused`]; a row of [`FORBIDDEN`] is told apart from a path that nobody knows.
@@ -176,10 +274,14 @@ pub fn find(provider: Provider, method: &Method, path: &str) -> Result<Match, Ro
     let mut allow = Vec::new();
     for route in ROUTES.iter().filter(|route| route.provider == provider) {
         if let Some(params) = matched(route.pattern, path) {
-            if route.method == *method {
+            let head = route.method == Method::GET && route.kind != RouteKind::WebSocket;
+            if route.method == *method || (head && *method == Method::HEAD) {
                 return Ok(Match { route, params });
             }
             allow.push(route.method.clone());
+            if head {
+                allow.push(Method::HEAD);
+            }
         }
     }
     let forbidden = FORBIDDEN
@@ -227,10 +329,7 @@ fn matched(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, Strin
 
 /// Names of models, deployments and objects: nothing that any server could read as a separator.
 fn is_parameter(segment: &str) -> bool {
-    (1..=MAX_PARAMETER_BYTES).contains(&segment.len())
-        && segment
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+    (1..=MAX_PARAMETER_BYTES).contains(&segment.len()) && segment.bytes().all(is_object_id_byte)
 }
 
 #[cfg(test)]

@@ -15,6 +15,20 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features(pub u64);
 
+impl Features {
+    /// An agent's: it carries exchanges that ask for a WebSocket, and may answer them SWITCHED.
+    pub const WEBSOCKET: Self = Self(1);
+
+    /// What this build can do.
+    pub const OURS: Self = Self::WEBSOCKET;
+
+    /// Whether all of `others` are among these.
+    #[must_use]
+    pub const fn have(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+}
+
 /// The agent's first message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {

@@ -40,6 +40,17 @@ pub struct RequestHead {
     pub headers: HeaderMap,
     /// How long the provider's answer head may take, in whole milliseconds.
     pub head_within: Duration,
+    /// It asks for a WebSocket: the handshake's headers stand among `headers`, the answer may be
+    /// SWITCHED, and the stream's bytes are then the connection's. Sent only to agents that
+    /// announced [`Features::WEBSOCKET`](super::control::Features::WEBSOCKET).
+    pub upgrade: bool,
+}
+
+/// The head of an answer that switched protocols, from agent to hub. Its status is 101.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SwitchedHead {
+    /// End-to-end headers and those of the handshake, already filtered once by the agent.
+    pub headers: HeaderMap,
 }
 
 /// The head of an answer, from agent to hub.
@@ -78,6 +89,7 @@ impl RequestHead {
             target: self.target.clone(),
             fields: fields_of(&self.headers)?,
             head_within_ms: u32::try_from(self.head_within.as_millis()).unwrap_or(u32::MAX),
+            upgrade: self.upgrade,
         };
         bounded(message.encode_to_vec())
     }
@@ -113,6 +125,7 @@ impl RequestHead {
             target: message.target,
             headers: headers_of(message.fields)?,
             head_within: Duration::from_millis(u64::from(message.head_within_ms)),
+            upgrade: message.upgrade,
         })
     }
 }
@@ -157,6 +170,44 @@ impl AnswerHead {
             account_fault: message.account_fault,
             framed: message.framed,
         })
+    }
+}
+
+impl SwitchedHead {
+    /// The head as it stands on the wire, its length prefix not included.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it is longer than [`HEAD_BYTES_MAX`] or has more than
+    /// [`HEADER_LINES_MAX`] lines.
+    pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        let message = AnswerHeadMessage {
+            status: u32::from(StatusCode::SWITCHING_PROTOCOLS.as_u16()),
+            fields: fields_of(&self.headers)?,
+            account_fault: false,
+            framed: false,
+        };
+        bounded(message.encode_to_vec())
+    }
+
+    /// Reads a head.
+    ///
+    /// # Errors
+    /// [`Malformed`] for anything that is not a head within the limits, or whose status is not 101:
+    /// what did not switch is a final answer. One that speaks about an account, or frames its body,
+    /// did not switch either.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.len() > HEAD_BYTES_MAX {
+            return Err(Malformed("head length"));
+        }
+        let message =
+            AnswerHeadMessage::decode(bytes).map_err(|_| Malformed("answer head message"))?;
+        if message.status != u32::from(StatusCode::SWITCHING_PROTOCOLS.as_u16()) {
+            return Err(Malformed("status"));
+        }
+        if message.account_fault || message.framed {
+            return Err(Malformed("switched head"));
+        }
+        Ok(Self { headers: headers_of(message.fields)? })
     }
 }
 
@@ -239,6 +290,8 @@ struct RequestHeadMessage {
     fields: Vec<FieldMessage>,
     #[prost(uint32, tag = "9")]
     head_within_ms: u32,
+    #[prost(bool, tag = "10")]
+    upgrade: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

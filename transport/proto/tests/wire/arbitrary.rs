@@ -11,7 +11,7 @@ use weft_proto::wire::control::{
     Account, AccountsPage, AgentMessage, Deployment, Drain, Features, Health, Hello, HubMessage,
     PermittedUse, Refuse, RefuseCause, Welcome,
 };
-use weft_proto::wire::head::{AnswerHead, RequestHead, Ticket};
+use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead, Ticket};
 use weft_proto::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
 
 macro_rules! any_id {
@@ -151,14 +151,9 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
         },
     );
     let method = "[A-Z]{1,20}".prop_map(|text| Method::from_bytes(text.as_bytes()).unwrap());
-    let parts = (ticket, provider(), method, "/\\PC{0,200}", headers(), millis());
-    parts.prop_map(|(ticket, provider, method, target, headers, head_within)| RequestHead {
-        ticket,
-        provider,
-        method,
-        target,
-        headers,
-        head_within,
+    let parts = (ticket, provider(), method, "/\\PC{0,200}", headers(), millis(), any::<bool>());
+    parts.prop_map(|(ticket, provider, method, target, headers, head_within, upgrade)| {
+        RequestHead { ticket, provider, method, target, headers, head_within, upgrade }
     })
 }
 
@@ -170,6 +165,10 @@ pub(crate) fn answer_head() -> impl Strategy<Value = AnswerHead> {
         account_fault,
         framed,
     })
+}
+
+pub(crate) fn switched_head() -> impl Strategy<Value = SwitchedHead> {
+    headers().prop_map(|headers| SwitchedHead { headers })
 }
 
 pub(crate) fn join_request() -> impl Strategy<Value = JoinRequest> {

@@ -3,7 +3,7 @@
 use weft_proto::codes::{AbortCode, CloseCode};
 use weft_proto::limits;
 use weft_proto::provider::Provider;
-use weft_proto::wire::control::RefuseCause;
+use weft_proto::wire::control::{Features, RefuseCause};
 use weft_proto::wire::join::JoinRefusal;
 use weft_proto::wire::{AnswerKind, StreamKind};
 
@@ -54,10 +54,11 @@ fn close_codes_keep_their_numbers() {
 fn kinds_causes_and_providers_keep_their_numbers() {
     let kinds = [StreamKind::Control, StreamKind::Exchange, StreamKind::Join];
     assert_eq!(kinds.map(|kind| kind as u8), [1, 2, 3]);
-    assert_eq!(AnswerKind::Final as u8, 0x10);
+    assert_eq!([AnswerKind::Final, AnswerKind::Switched].map(|kind| kind as u8), [0x10, 0x11]);
+    assert_eq!(Features::WEBSOCKET, Features(1 << 0));
     for byte in 0..=u8::MAX {
         assert_eq!(StreamKind::from_byte(byte).is_ok(), (1..=3).contains(&byte));
-        assert_eq!(AnswerKind::from_byte(byte).is_ok(), byte == 0x10);
+        assert_eq!(AnswerKind::from_byte(byte).is_ok(), (0x10..=0x11).contains(&byte));
     }
     let causes = [
         (RefuseCause::UnknownAgent, 1),

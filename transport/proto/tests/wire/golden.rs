@@ -6,7 +6,7 @@
 
 use crate::samples::{
     DRAIN, answer_head, azure_account, fields, hello, id, join_answer, join_request, own_account,
-    page, renewal, request_head, small_request_head, welcome,
+    page, renewal, request_head, small_request_head, switched_head, upgrade_head, welcome,
 };
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -18,7 +18,7 @@ use weft_proto::wire::control::{
     AgentMessage, ControlMessage as _, Health, HubMessage, Refuse, RefuseCause,
 };
 use weft_proto::wire::framed::{Frame, FrameDecoder, encode_data, encode_trailers};
-use weft_proto::wire::head::{AnswerHead, RequestHead};
+use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead};
 use weft_proto::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
 use weft_proto::wire::{AnswerKind, StreamKind, prefix};
 
@@ -117,6 +117,10 @@ fn every_head_has_its_frozen_bytes() {
         assert_bytes(name, &head.encode().unwrap());
         assert_eq!(AnswerHead::decode(&vector(name)), Ok(head), "{name}");
     }
+    assert_bytes("request-head-upgrade", &upgrade_head().encode().unwrap());
+    assert_eq!(RequestHead::decode(&vector("request-head-upgrade")), Ok(upgrade_head()));
+    assert_bytes("switched-head", &switched_head().encode().unwrap());
+    assert_eq!(SwitchedHead::decode(&vector("switched-head")), Ok(switched_head()));
 }
 
 #[test]
@@ -183,6 +187,11 @@ fn whole_streams_have_their_frozen_bytes() {
     answer.put_slice(br#"{"id":"resp_1"}"#);
     assert_bytes("stream-answer", &answer);
 
+    let head = switched_head().encode().unwrap();
+    let mut switched = stream(AnswerKind::Switched as u8, &head, HEAD_BYTES_MAX);
+    switched.put_slice(b"\x81\x02hi");
+    assert_bytes("stream-switched", &switched);
+
     let join = join_request().encode().unwrap();
     let join = stream(StreamKind::Join as u8, &join, MESSAGE_BYTES_MAX);
     assert_bytes("stream-join", &join);
@@ -218,7 +227,7 @@ fn every_vector_is_read_by_a_test_of_this_file() {
         .map(|entry| entry.unwrap().path())
         .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
-    assert!(names.len() >= 35);
+    assert!(names.len() >= 39);
     for name in names {
         assert!(source.contains(&format!("\"{name}\"")), "{name}.hex");
     }

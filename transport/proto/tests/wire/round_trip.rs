@@ -11,7 +11,7 @@ use weft_proto::wire::Malformed;
 use weft_proto::wire::control::{
     Account, AgentMessage, ControlMessage, Deployment, HubMessage, pages,
 };
-use weft_proto::wire::head::{AnswerHead, RequestHead};
+use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead};
 use weft_proto::wire::join::{JoinAnswer, JoinRequest};
 
 fn there_and_back<M: ControlMessage + PartialEq>(message: &M) -> Result<(), TestCaseError> {
@@ -60,6 +60,13 @@ proptest! {
             prop_assert_eq!(sent, came);
         }
         prop_assert_eq!(read, head);
+    }
+
+    #[test]
+    fn every_switched_head_comes_back_and_is_no_final_one(head in arbitrary::switched_head()) {
+        let bytes = head.encode().unwrap();
+        prop_assert_eq!(AnswerHead::decode(&bytes), Err(Malformed("status")));
+        prop_assert_eq!(SwitchedHead::decode(&bytes).unwrap(), head);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use weft_proto::time::Timestamp;
 use weft_proto::wire::control::{
     Account, AccountsPage, Deployment, Drain, Features, Hello, PermittedUse, Welcome,
 };
-use weft_proto::wire::head::{AnswerHead, RequestHead, Ticket};
+use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead, Ticket};
 use weft_proto::wire::join::{JoinAnswer, JoinRequest};
 
 /// The id that ends in this number.
@@ -95,6 +95,7 @@ pub(crate) fn request_head() -> RequestHead {
             ("x-twice", b"b"),
         ]),
         head_within: Duration::from_secs(300),
+        upgrade: false,
     }
 }
 
@@ -106,6 +107,24 @@ pub(crate) fn small_request_head() -> RequestHead {
         head_within: Duration::from_secs(60),
         ..request_head()
     }
+}
+
+/// The request that asks for a WebSocket.
+pub(crate) fn upgrade_head() -> RequestHead {
+    RequestHead {
+        method: Method::GET,
+        target: "/v1/realtime?model=gpt-realtime".to_owned(),
+        headers: fields(&[
+            ("sec-websocket-version", b"13"),
+            ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+        ]),
+        upgrade: true,
+        ..small_request_head()
+    }
+}
+
+pub(crate) fn switched_head() -> SwitchedHead {
+    SwitchedHead { headers: fields(&[("sec-websocket-accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")]) }
 }
 
 pub(crate) fn answer_head() -> AnswerHead {

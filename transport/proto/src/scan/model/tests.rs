@@ -6,7 +6,7 @@ use super::super::json::tests::split_at;
 use super::*;
 
 fn scan(splits: &[&[u8]]) -> Result<(Option<String>, Option<bool>), ScanError> {
-    let mut scan = ModelScan::new();
+    let mut scan = ModelScan::new(Dialect::OpenAi);
     for split in splits {
         scan.feed(split)?;
     }
@@ -43,7 +43,7 @@ fn the_model_is_found_wherever_and_however_it_is_written() {
 
 #[test]
 fn the_model_is_known_as_soon_as_its_string_ends() {
-    let mut scan = ModelScan::new();
+    let mut scan = ModelScan::new(Dialect::OpenAi);
     scan.feed(br#"{"model":"gpt-"#).expect("json so far");
     assert_eq!(scan.model(), None);
     scan.feed(br#"6""#).expect("json so far");
@@ -107,7 +107,7 @@ fn stream_is_reported_where_it_is_a_boolean() {
 
 #[test]
 fn an_error_stays() {
-    let mut scan = ModelScan::new();
+    let mut scan = ModelScan::new(Dialect::OpenAi);
     assert_eq!(scan.feed(b"["), Err(ScanError::NotAnObject));
     assert_eq!(scan.feed(b"{}"), Err(ScanError::NotAnObject));
     assert_eq!(scan.finish(), Err(ScanError::NotAnObject));
@@ -139,22 +139,50 @@ fn json() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn stored_objects_and_later_answers_are_refused_and_their_absence_is_not() {
+fn later_answers_are_refused_and_their_absence_is_not() {
     for (body, verdict) in [
-        (r#"{"model":"m","previous_response_id":"resp_1"}"#, Err(ScanError::StoredObject)),
-        (r#"{"model":"m","previous_r\u0065sponse_id":"resp_1"}"#, Err(ScanError::StoredObject)),
-        (r#"{"conversation":{"id":"conv_1"},"model":"m"}"#, Err(ScanError::StoredObject)),
         (r#"{"model":"m","background":true}"#, Err(ScanError::BilledLater)),
         (r#"{"model":"m","background":1}"#, Err(ScanError::BilledLater)),
-        (
-            r#"{"previous_response_id":null,"conversation":null,"background":false,"model":"m"}"#,
-            Ok(Some("m".to_owned())),
-        ),
+        (r#"{"model":"m","background":"true"}"#, Err(ScanError::BilledLater)),
+        (r#"{"model":"m","Background":true}"#, Err(ScanError::BilledLater)),
+        (r#"{"background":false,"model":"m"}"#, Ok(Some("m".to_owned()))),
         (r#"{"background":null,"model":"m"}"#, Ok(Some("m".to_owned()))),
-        (r#"{"tools":[{"previous_response_id":"x"}],"model":"m"}"#, Ok(Some("m".to_owned()))),
+        (r#"{"x":{"background":true},"model":"m"}"#, Ok(Some("m".to_owned()))),
     ] {
         assert_eq!(scan(&[body.as_bytes()]).map(|(model, _)| model), verdict, "{body}");
     }
+}
+
+#[test]
+fn store_is_reported_where_it_is_a_boolean() {
+    for (text, wanted) in [
+        (r#"{"store":true}"#, Some(true)),
+        (r#"{"st\u006fre":false,"model":"m"}"#, Some(false)),
+        (r#"{"store":"false"}"#, None),
+        (r#"{"store":null}"#, None),
+        (r#"{"x":{"store":false}}"#, None),
+        (r#"{"store":false,"store":true}"#, Some(true)),
+    ] {
+        let mut scan = ModelScan::new(Dialect::OpenAi);
+        scan.feed(text.as_bytes()).expect("json");
+        assert_eq!(scan.store(), wanted, "{text}");
+    }
+}
+
+#[test]
+fn a_body_that_may_be_left_out_is_left_out_whole_or_not_at_all() {
+    let ended = |text: &str| {
+        let mut scan = ModelScan::new(Dialect::OpenAi).optional();
+        scan.feed(text.as_bytes()).and_then(|()| scan.finish())
+    };
+    assert_eq!(ended(""), Ok(None));
+    assert_eq!(ended("{}"), Ok(None));
+    assert_eq!(ended(" "), Err(ScanError::Json(JsonError::Truncated)));
+    assert_eq!(ended("{"), Err(ScanError::Json(JsonError::Truncated)));
+    assert_eq!(
+        ModelScan::new(Dialect::OpenAi).finish(),
+        Err(ScanError::Json(JsonError::Truncated))
+    );
 }
 
 proptest! {

@@ -1,13 +1,17 @@
 //! The header block of one part: which field it is.
 
+use super::super::references::{FormField, form_field};
 use super::super::{ScanError, is_utf8_charset};
 use super::FormError;
+use crate::objects::ObjectKind;
 
 /// The fields that the scan reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Field {
     Model,
     Stream,
+    /// The id of an object of this kind.
+    Reference(ObjectKind),
     #[default]
     Other,
 }
@@ -63,7 +67,26 @@ fn field(disposition: &Disposition, content_type: Option<&str>) -> Result<Field,
         // As some other parser may see it: without its backslashes, percent-decoded, in another
         // case or with white space around it.
         name if plainest(name) == "model" => Err(ScanError::AmbiguousModel),
-        _ => Ok(Field::Other),
+        name => reference(name, disposition.is_file, content_type),
+    }
+}
+
+/// A field that may name a stored object.
+fn reference(name: &str, is_file: bool, content_type: Option<&str>) -> Result<Field, ScanError> {
+    // What a user calls their own metadata is their own affair.
+    if name.starts_with("metadata[") {
+        return Ok(Field::Other);
+    }
+    match form_field(name) {
+        None if form_field(&plainest(name)).is_some() => Err(ScanError::AmbiguousReference),
+        None => Ok(Field::Other),
+        Some(FormField::Almost) => Err(ScanError::AmbiguousReference),
+        Some(FormField::NoneOfTheirs) => Err(ScanError::StoredObject),
+        Some(FormField::Id(_)) if is_file => Err(ScanError::ReferenceNotText),
+        Some(FormField::Id(_)) if content_type.is_some_and(|value| !is_plain_text(value)) => {
+            Err(ScanError::ReferenceNotText)
+        }
+        Some(FormField::Id(kind)) => Ok(Field::Reference(kind)),
     }
 }
 

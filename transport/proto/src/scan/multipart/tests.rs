@@ -270,3 +270,52 @@ proptest! {
         drop(parse_boundary(&format!("multipart/form-data; {text}")));
     }
 }
+
+#[test]
+fn fields_that_name_objects_are_found_by_the_end_of_their_name() {
+    use crate::objects::ObjectKind::{Container, File};
+    let found = |parts: &[String]| {
+        let boundary = parse_boundary(&format!("multipart/form-data; boundary={B}"))?;
+        let mut scan = MultipartScan::new(&boundary);
+        let mut found = Vec::new();
+        for byte in form(parts).chunks(1) {
+            scan.feed(byte)?;
+            found.extend(scan.take_references());
+        }
+        scan.finish()?;
+        Ok(found.into_iter().map(|it| (it.kind.expect("a kind"), it.id.to_string())).collect())
+    };
+    type Wanted = Result<Vec<(crate::objects::ObjectKind, String)>, ScanError>;
+    let one = |kind, id: &str| -> Wanted { Ok(vec![(kind, id.to_owned())]) };
+    let none: Wanted = Ok(Vec::new());
+    for (name, value, wanted) in [
+        ("file_id", "file-1", one(File, "file-1")),
+        ("image[file_id]", "file-1", one(File, "file-1")),
+        ("images[0][file_id]", "file-1", one(File, "file-1")),
+        ("file_ids[]", "file-1", one(File, "file-1")),
+        ("container", "cntr_1", one(Container, "cntr_1")),
+        ("metadata[file_id]", "anything at all", none.clone()),
+        ("file", "file-1", none.clone()),
+        ("file_id[name]", "x y", none.clone()),
+        ("file_id", "a b", Err(ScanError::BadReference)),
+        ("file_id", "", Err(ScanError::BadReference)),
+        ("file_id", &"f".repeat(100_000), Err(ScanError::BadReference)),
+        ("File_Id", "file-1", Err(ScanError::AmbiguousReference)),
+        ("file%5fid", "file-1", Err(ScanError::AmbiguousReference)),
+        (" file_id", "file-1", Err(ScanError::AmbiguousReference)),
+        ("x[file_ID]", "file-1", Err(ScanError::AmbiguousReference)),
+        ("vector_store_id", "vs_1", Err(ScanError::StoredObject)),
+    ] {
+        assert_eq!(found(&[field("x", "y"), field(name, value)]), wanted, "{name}={value:.20}");
+    }
+    let as_file = "Content-Disposition: form-data; name=file_id; filename=f";
+    assert_eq!(found(&[part(as_file, "file-1")]), Err(ScanError::ReferenceNotText));
+    let as_json = "Content-Disposition: form-data; name=file_id\r\nContent-Type: application/json";
+    assert_eq!(found(&[part(as_json, "\"file-1\"")]), Err(ScanError::ReferenceNotText));
+    let two = [field("file_id", "file-1"), field("file_id", "file-2")];
+    assert_eq!(found(&two).map(|found: Vec<_>| found.len()), Ok(2));
+    let most = vec![field("file_ids[]", "f"); REFERENCES_MAX];
+    assert_eq!(found(&most).map(|found: Vec<_>| found.len()), Ok(REFERENCES_MAX));
+    let more = vec![field("file_ids[]", "f"); REFERENCES_MAX + 1];
+    assert_eq!(found(&more), Err(ScanError::TooManyReferences));
+}

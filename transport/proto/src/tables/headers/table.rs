@@ -1,6 +1,6 @@
 //! The rows of the header table. The first row that covers a name decides.
 
-use super::Fate::{Drop, Pass, TrailersOnly};
+use super::Fate::{Drop, Pass, TrailersOnly, UpgradeOnly};
 use super::{Fate, Row, Why};
 
 const fn row(name: &'static str, request: Fate, response: Fate, reason: Why) -> Row {
@@ -65,7 +65,7 @@ pub static ROWS: &[Row] = &[
     row("x-cloud-trace-context", Drop, Pass, Why::Network),
     row("referer", Drop, Pass, Why::Browser),
     row("origin", Drop, Pass, Why::Browser),
-    // `sec-websocket-*` among them: no upgrade is carried yet.
+    row("sec-websocket-*", UpgradeOnly, UpgradeOnly, Why::Handshake),
     row("sec-*", Drop, Drop, Why::Browser),
     // Rules that the user's client would apply to the hub's own host and port.
     row("alt-svc", Drop, Drop, Why::TransportPolicy),

@@ -25,8 +25,17 @@ fn every_row_of_the_table_decides_its_own_headers() {
         {
             match fate {
                 Fate::Pass => assert_eq!(got, sent, "{name} was lost"),
-                Fate::Drop | Fate::TrailersOnly => assert!(got.is_empty(), "{name} passed"),
+                Fate::Drop | Fate::TrailersOnly | Fate::UpgradeOnly => {
+                    assert!(got.is_empty(), "{name} passed");
+                }
             }
+        }
+        for (fate, got) in [
+            (row.request, upgrade_request_headers(&sent)),
+            (row.response, upgrade_response_headers(&sent)),
+        ] {
+            let passes = matches!(fate, Fate::Pass | Fate::UpgradeOnly);
+            assert_eq!(got == sent, passes, "{name} with an upgrade");
         }
     }
 }
@@ -74,6 +83,44 @@ fn te_says_trailers_or_nothing() {
     assert_eq!(request_headers(&map(&[("te", "trailers"), ("te", "trailers")])), trailers);
     assert!(request_headers(&map(&[("te", "gzip")])).is_empty());
     assert!(response_headers(&trailers).is_empty());
+}
+
+#[test]
+fn a_handshake_goes_through_but_for_what_each_hop_makes_anew_and_for_keys() {
+    let sent = map(&[
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
+        ("sec-websocket-protocol", "realtime, openai-insecure-api-key.wk-1"),
+        ("sec-websocket-protocol", "openai-insecure-api-key.wk-1"),
+        ("sec-fetch-mode", "websocket"),
+        ("openai-beta", "realtime=v1"),
+    ]);
+    let kept = map(&[
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
+        ("sec-websocket-protocol", "realtime"),
+        ("openai-beta", "realtime=v1"),
+    ]);
+    assert_eq!(upgrade_request_headers(&sent), kept);
+    // Nor does another exchange, or a hub that a user talked into it, send one on.
+    assert_eq!(request_headers(&sent), map(&[("openai-beta", "realtime=v1")]));
+    let answered = map(&[
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ("sec-websocket-protocol", "realtime"),
+        ("connection", "upgrade"),
+        ("set-cookie", "a=b"),
+        ("x-request-id", "req_1"),
+    ]);
+    let kept = map(&[
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ("sec-websocket-protocol", "realtime"),
+        ("x-request-id", "req_1"),
+    ]);
+    assert_eq!(upgrade_response_headers(&answered), kept);
 }
 
 #[test]

@@ -5,11 +5,9 @@
 
 use http::Method;
 
-use super::{BodyKind, Forbidden, ModelSource, Reason, Route, RouteKind};
+use super::{BodyKind, ModelSource, ObjectUse, Route, RouteKind, Tap};
+use crate::objects::ObjectKind;
 use crate::provider::Provider::{self, Anthropic, Azure, DeepSeek, OpenAi};
-
-const ANY: &[Method] = &[];
-const GET: &[Method] = &[Method::GET];
 
 const fn relayed(
     provider: Provider,
@@ -18,7 +16,16 @@ const fn relayed(
     model: ModelSource,
     body: BodyKind,
 ) -> Route {
-    Route { provider, method: Method::POST, pattern, name, model, kind: RouteKind::Relay, body }
+    Route {
+        provider,
+        method: Method::POST,
+        pattern,
+        name,
+        model,
+        kind: RouteKind::Relay,
+        body,
+        objects: ObjectUse::None,
+    }
 }
 
 const fn json(provider: Provider, pattern: &'static str, name: &'static str) -> Route {
@@ -48,23 +55,120 @@ const fn by_hub(
         model,
         kind: RouteKind::MadeByHub,
         body: BodyKind::None,
+        objects: ObjectUse::None,
     }
 }
 
-const fn refused(provider: Provider, pattern: &'static str, reason: Reason) -> Forbidden {
-    Forbidden { provider, methods: ANY, pattern, reason }
+/// A request for a model whose answer may make objects known, or whose body names them.
+const fn making(
+    provider: Provider,
+    pattern: &'static str,
+    name: &'static str,
+    objects: ObjectUse,
+) -> Route {
+    let (model, kind) = (ModelSource::JsonBody, RouteKind::Relay);
+    Route {
+        provider,
+        method: Method::POST,
+        pattern,
+        name,
+        model,
+        kind,
+        body: BodyKind::Json,
+        objects,
+    }
 }
 
-const fn refused_get(provider: Provider, pattern: &'static str, reason: Reason) -> Forbidden {
-    Forbidden { provider, methods: GET, pattern, reason }
+/// An operation on objects themselves.
+const fn object(
+    provider: Provider,
+    method: Method,
+    pattern: &'static str,
+    name: &'static str,
+    body: BodyKind,
+    objects: ObjectUse,
+) -> Route {
+    let model = ModelSource::NotNeeded;
+    Route { provider, method, pattern, name, model, kind: RouteKind::Relay, body, objects }
 }
+
+const fn get(
+    provider: Provider,
+    pattern: &'static str,
+    name: &'static str,
+    objects: ObjectUse,
+) -> Route {
+    object(provider, Method::GET, pattern, name, BodyKind::None, objects)
+}
+
+const fn post(
+    provider: Provider,
+    pattern: &'static str,
+    name: &'static str,
+    body: BodyKind,
+    objects: ObjectUse,
+) -> Route {
+    object(provider, Method::POST, pattern, name, body, objects)
+}
+
+const fn delete(
+    provider: Provider,
+    pattern: &'static str,
+    name: &'static str,
+    objects: ObjectUse,
+) -> Route {
+    object(provider, Method::DELETE, pattern, name, BodyKind::None, objects)
+}
+
+const fn listed(
+    provider: Provider,
+    pattern: &'static str,
+    name: &'static str,
+    kind: ObjectKind,
+) -> Route {
+    Route {
+        provider,
+        method: Method::GET,
+        pattern,
+        name,
+        model: ModelSource::NotNeeded,
+        kind: RouteKind::ListedByHub,
+        body: BodyKind::None,
+        objects: ObjectUse::Lists(kind),
+    }
+}
+
+const fn websocket(provider: Provider, pattern: &'static str, name: &'static str) -> Route {
+    Route {
+        provider,
+        method: Method::GET,
+        pattern,
+        name,
+        model: ModelSource::Query,
+        kind: RouteKind::WebSocket,
+        body: BodyKind::None,
+        objects: ObjectUse::None,
+    }
+}
+
+const READS: ObjectUse = ObjectUse::Reads;
+const DELETES: ObjectUse = ObjectUse::Deletes;
+const FILE: ObjectUse = ObjectUse::Makes(Tap::File);
+const UPLOAD: ObjectUse = ObjectUse::Makes(Tap::Upload);
+const CHAT: ObjectUse = ObjectUse::Makes(Tap::Chat);
+const RESPONSE: ObjectUse = ObjectUse::Makes(Tap::Response);
+const CONVERSATION: ObjectUse = ObjectUse::Makes(Tap::Conversation);
+const ITEMS: ObjectUse = ObjectUse::Makes(Tap::Items);
+const CONTAINER: ObjectUse = ObjectUse::Makes(Tap::Container);
+const CONTAINER_FILES: ObjectUse = ObjectUse::Makes(Tap::ContainerFiles);
+const MESSAGES: ObjectUse = ObjectUse::Makes(Tap::Messages);
 
 /// Everything that passes.
 pub static ROUTES: &[Route] = &[
     // OpenAI
-    json(OpenAi, "/v1/chat/completions", "chat"),
-    json(OpenAi, "/v1/responses", "responses"),
-    json(OpenAi, "/v1/responses/compact", "responses_compact"),
+    making(OpenAi, "/v1/chat/completions", "chat", CHAT),
+    making(OpenAi, "/v1/responses", "responses", RESPONSE),
+    making(OpenAi, "/v1/responses/compact", "responses_compact", RESPONSE),
     json(OpenAi, "/v1/embeddings", "embeddings"),
     json(OpenAi, "/v1/images/generations", "images_generate"),
     form(OpenAi, "/v1/images/edits", "images_edit"),
@@ -74,10 +178,60 @@ pub static ROUTES: &[Route] = &[
     json(OpenAi, "/v1/audio/speech", "speech"),
     by_hub(OpenAi, "/v1/models", "models", ModelSource::None),
     by_hub(OpenAi, "/v1/models/{model}", "model", ModelSource::Path),
+    // OpenAI: realtime, and what lives there
+    websocket(OpenAi, "/v1/realtime", "realtime"),
+    listed(OpenAi, "/v1/files", "files", ObjectKind::File),
+    post(OpenAi, "/v1/files", "file_make", BodyKind::Multipart, FILE),
+    get(OpenAi, "/v1/files/{file}", "file", READS),
+    delete(OpenAi, "/v1/files/{file}", "file_delete", DELETES),
+    get(OpenAi, "/v1/files/{file}/content", "file_content", READS),
+    post(OpenAi, "/v1/uploads", "upload_make", BodyKind::Json, UPLOAD),
+    post(OpenAi, "/v1/uploads/{upload}/parts", "upload_part", BodyKind::Multipart, READS),
+    post(OpenAi, "/v1/uploads/{upload}/complete", "upload_complete", BodyKind::Json, UPLOAD),
+    post(OpenAi, "/v1/uploads/{upload}/cancel", "upload_cancel", BodyKind::OptionalJson, READS),
+    making(OpenAi, "/v1/responses/input_tokens", "input_tokens", READS),
+    get(OpenAi, "/v1/responses/{response}", "response", RESPONSE),
+    delete(OpenAi, "/v1/responses/{response}", "response_delete", DELETES),
+    post(
+        OpenAi,
+        "/v1/responses/{response}/cancel",
+        "response_cancel",
+        BodyKind::OptionalJson,
+        RESPONSE,
+    ),
+    get(OpenAi, "/v1/responses/{response}/input_items", "input_items", ITEMS),
+    post(OpenAi, "/v1/conversations", "conversation_make", BodyKind::OptionalJson, CONVERSATION),
+    get(OpenAi, "/v1/conversations/{conversation}", "conversation", READS),
+    post(OpenAi, "/v1/conversations/{conversation}", "conversation_change", BodyKind::Json, READS),
+    delete(OpenAi, "/v1/conversations/{conversation}", "conversation_delete", DELETES),
+    get(OpenAi, "/v1/conversations/{conversation}/items", "items", ITEMS),
+    post(OpenAi, "/v1/conversations/{conversation}/items", "items_make", BodyKind::Json, ITEMS),
+    get(OpenAi, "/v1/conversations/{conversation}/items/{member}", "item", READS),
+    delete(OpenAi, "/v1/conversations/{conversation}/items/{member}", "item_delete", READS),
+    listed(OpenAi, "/v1/containers", "containers", ObjectKind::Container),
+    post(OpenAi, "/v1/containers", "container_make", BodyKind::Json, CONTAINER),
+    get(OpenAi, "/v1/containers/{container}", "container", READS),
+    delete(OpenAi, "/v1/containers/{container}", "container_delete", DELETES),
+    get(OpenAi, "/v1/containers/{container}/files", "container_files", CONTAINER_FILES),
+    post(
+        OpenAi,
+        "/v1/containers/{container}/files",
+        "container_file_make",
+        BodyKind::Multipart,
+        CONTAINER_FILES,
+    ),
+    get(OpenAi, "/v1/containers/{container}/files/{member}", "container_file", READS),
+    delete(OpenAi, "/v1/containers/{container}/files/{member}", "container_file_delete", READS),
+    get(
+        OpenAi,
+        "/v1/containers/{container}/files/{member}/content",
+        "container_file_content",
+        READS,
+    ),
     // Azure, v1
-    json(Azure, "/openai/v1/chat/completions", "chat"),
-    json(Azure, "/openai/v1/responses", "responses"),
-    json(Azure, "/openai/v1/responses/compact", "responses_compact"),
+    making(Azure, "/openai/v1/chat/completions", "chat", CHAT),
+    making(Azure, "/openai/v1/responses", "responses", RESPONSE),
+    making(Azure, "/openai/v1/responses/compact", "responses_compact", RESPONSE),
     json(Azure, "/openai/v1/embeddings", "embeddings"),
     json(Azure, "/openai/v1/images/generations", "images_generate"),
     form(Azure, "/openai/v1/images/edits", "images_edit"),
@@ -87,8 +241,96 @@ pub static ROUTES: &[Route] = &[
     json(Azure, "/openai/v1/audio/speech", "speech"),
     by_hub(Azure, "/openai/v1/models", "models", ModelSource::None),
     by_hub(Azure, "/openai/v1/models/{model}", "model", ModelSource::Path),
+    // Azure, v1: realtime, and what lives there
+    websocket(Azure, "/openai/v1/realtime", "realtime"),
+    listed(Azure, "/openai/v1/files", "files", ObjectKind::File),
+    post(Azure, "/openai/v1/files", "file_make", BodyKind::Multipart, FILE),
+    get(Azure, "/openai/v1/files/{file}", "file", READS),
+    delete(Azure, "/openai/v1/files/{file}", "file_delete", DELETES),
+    get(Azure, "/openai/v1/files/{file}/content", "file_content", READS),
+    post(Azure, "/openai/v1/uploads", "upload_make", BodyKind::Json, UPLOAD),
+    post(Azure, "/openai/v1/uploads/{upload}/parts", "upload_part", BodyKind::Multipart, READS),
+    post(Azure, "/openai/v1/uploads/{upload}/complete", "upload_complete", BodyKind::Json, UPLOAD),
+    post(
+        Azure,
+        "/openai/v1/uploads/{upload}/cancel",
+        "upload_cancel",
+        BodyKind::OptionalJson,
+        READS,
+    ),
+    making(Azure, "/openai/v1/responses/input_tokens", "input_tokens", READS),
+    get(Azure, "/openai/v1/responses/{response}", "response", RESPONSE),
+    delete(Azure, "/openai/v1/responses/{response}", "response_delete", DELETES),
+    post(
+        Azure,
+        "/openai/v1/responses/{response}/cancel",
+        "response_cancel",
+        BodyKind::OptionalJson,
+        RESPONSE,
+    ),
+    get(Azure, "/openai/v1/responses/{response}/input_items", "input_items", ITEMS),
+    post(
+        Azure,
+        "/openai/v1/conversations",
+        "conversation_make",
+        BodyKind::OptionalJson,
+        CONVERSATION,
+    ),
+    get(Azure, "/openai/v1/conversations/{conversation}", "conversation", READS),
+    post(
+        Azure,
+        "/openai/v1/conversations/{conversation}",
+        "conversation_change",
+        BodyKind::Json,
+        READS,
+    ),
+    delete(Azure, "/openai/v1/conversations/{conversation}", "conversation_delete", DELETES),
+    get(Azure, "/openai/v1/conversations/{conversation}/items", "items", ITEMS),
+    post(
+        Azure,
+        "/openai/v1/conversations/{conversation}/items",
+        "items_make",
+        BodyKind::Json,
+        ITEMS,
+    ),
+    get(Azure, "/openai/v1/conversations/{conversation}/items/{member}", "item", READS),
+    delete(Azure, "/openai/v1/conversations/{conversation}/items/{member}", "item_delete", READS),
+    listed(Azure, "/openai/v1/containers", "containers", ObjectKind::Container),
+    post(Azure, "/openai/v1/containers", "container_make", BodyKind::Json, CONTAINER),
+    get(Azure, "/openai/v1/containers/{container}", "container", READS),
+    delete(Azure, "/openai/v1/containers/{container}", "container_delete", DELETES),
+    get(Azure, "/openai/v1/containers/{container}/files", "container_files", CONTAINER_FILES),
+    post(
+        Azure,
+        "/openai/v1/containers/{container}/files",
+        "container_file_make",
+        BodyKind::Multipart,
+        CONTAINER_FILES,
+    ),
+    get(Azure, "/openai/v1/containers/{container}/files/{member}", "container_file", READS),
+    delete(
+        Azure,
+        "/openai/v1/containers/{container}/files/{member}",
+        "container_file_delete",
+        READS,
+    ),
+    get(
+        Azure,
+        "/openai/v1/containers/{container}/files/{member}/content",
+        "container_file_content",
+        READS,
+    ),
     // Azure, dated
-    dated("/openai/deployments/{deployment}/chat/completions", "chat", BodyKind::Json),
+    Route {
+        objects: CHAT,
+        provider: Azure,
+        method: Method::POST,
+        pattern: "/openai/deployments/{deployment}/chat/completions",
+        name: "chat",
+        model: ModelSource::Deployment,
+        kind: RouteKind::Relay,
+        body: BodyKind::Json,
+    },
     dated("/openai/deployments/{deployment}/embeddings", "embeddings", BodyKind::Json),
     dated("/openai/deployments/{deployment}/images/generations", "images_generate", BodyKind::Json),
     dated("/openai/deployments/{deployment}/images/edits", "images_edit", BodyKind::Multipart),
@@ -100,13 +342,35 @@ pub static ROUTES: &[Route] = &[
     ),
     dated("/openai/deployments/{deployment}/audio/translations", "translate", BodyKind::Multipart),
     dated("/openai/deployments/{deployment}/audio/speech", "speech", BodyKind::Json),
-    json(Azure, "/openai/responses", "responses"),
-    json(Azure, "/openai/responses/compact", "responses_compact"),
+    making(Azure, "/openai/responses", "responses", RESPONSE),
+    making(Azure, "/openai/responses/compact", "responses_compact", RESPONSE),
+    websocket(Azure, "/openai/realtime", "realtime"),
+    listed(Azure, "/openai/files", "files", ObjectKind::File),
+    post(Azure, "/openai/files", "file_make", BodyKind::Multipart, FILE),
+    get(Azure, "/openai/files/{file}", "file", READS),
+    delete(Azure, "/openai/files/{file}", "file_delete", DELETES),
+    get(Azure, "/openai/files/{file}/content", "file_content", READS),
+    making(Azure, "/openai/responses/input_tokens", "input_tokens", READS),
+    get(Azure, "/openai/responses/{response}", "response", RESPONSE),
+    delete(Azure, "/openai/responses/{response}", "response_delete", DELETES),
+    post(
+        Azure,
+        "/openai/responses/{response}/cancel",
+        "response_cancel",
+        BodyKind::OptionalJson,
+        RESPONSE,
+    ),
+    get(Azure, "/openai/responses/{response}/input_items", "input_items", ITEMS),
     by_hub(Azure, "/openai/models", "models", ModelSource::None),
     by_hub(Azure, "/openai/models/{model}", "model", ModelSource::Path),
     // Anthropic
-    json(Anthropic, "/v1/messages", "messages"),
+    making(Anthropic, "/v1/messages", "messages", MESSAGES),
     json(Anthropic, "/v1/messages/count_tokens", "count_tokens"),
+    listed(Anthropic, "/v1/files", "files", ObjectKind::File),
+    post(Anthropic, "/v1/files", "file_make", BodyKind::Multipart, FILE),
+    get(Anthropic, "/v1/files/{file}", "file", READS),
+    delete(Anthropic, "/v1/files/{file}", "file_delete", DELETES),
+    get(Anthropic, "/v1/files/{file}/content", "file_content", READS),
     by_hub(Anthropic, "/v1/models", "models", ModelSource::None),
     by_hub(Anthropic, "/v1/models/{model}", "model", ModelSource::Path),
     // DeepSeek: the OpenAI dialect at `/` and `/v1`, prefix and fill-in-the-middle under `/beta`
@@ -121,80 +385,4 @@ pub static ROUTES: &[Route] = &[
     by_hub(DeepSeek, "/v1/models", "models", ModelSource::None),
     by_hub(DeepSeek, "/models/{model}", "model", ModelSource::Path),
     by_hub(DeepSeek, "/v1/models/{model}", "model", ModelSource::Path),
-];
-
-/// What is refused on purpose. A row of [`ROUTES`] goes first.
-pub static FORBIDDEN: &[Forbidden] = &[
-    // OpenAI
-    refused(OpenAi, "/v1/organization/**", Reason::OwnerState),
-    refused(OpenAi, "/v1/projects/**", Reason::OwnerState),
-    refused(OpenAi, "/v1/dashboard/**", Reason::OwnerState),
-    refused(OpenAi, "/v1/fine_tuning/**", Reason::OwnerState),
-    refused(OpenAi, "/v1/evals/**", Reason::OwnerState),
-    refused(OpenAi, "/v1/skills/**", Reason::OwnerState),
-    refused(OpenAi, "/v1/chatkit/**", Reason::OwnerState),
-    refused(OpenAi, "/v1/batches/**", Reason::BilledLater),
-    refused(OpenAi, "/v1/files/**", Reason::Objects),
-    refused(OpenAi, "/v1/uploads/**", Reason::Objects),
-    refused(OpenAi, "/v1/assistants/**", Reason::Objects),
-    refused(OpenAi, "/v1/threads/**", Reason::Objects),
-    refused(OpenAi, "/v1/conversations/**", Reason::Objects),
-    refused(OpenAi, "/v1/containers/**", Reason::Objects),
-    refused(OpenAi, "/v1/vector_stores/**", Reason::Objects),
-    refused(OpenAi, "/v1/videos/**", Reason::Objects),
-    refused_get(OpenAi, "/v1/chat/completions", Reason::Objects),
-    refused(OpenAi, "/v1/chat/completions/{completion}/**", Reason::Objects),
-    refused_get(OpenAi, "/v1/responses", Reason::WebSocket),
-    refused(OpenAi, "/v1/responses/{response}/**", Reason::Objects),
-    refused_get(OpenAi, "/v1/realtime", Reason::WebSocket),
-    refused(OpenAi, "/v1/realtime/**", Reason::PastTheMeter),
-    // Azure
-    refused(Azure, "/openai/v1/fine_tuning/**", Reason::OwnerState),
-    refused(Azure, "/openai/v1/evals/**", Reason::OwnerState),
-    refused(Azure, "/openai/v1/batches/**", Reason::BilledLater),
-    refused(Azure, "/openai/v1/files/**", Reason::Objects),
-    refused(Azure, "/openai/v1/uploads/**", Reason::Objects),
-    refused(Azure, "/openai/v1/assistants/**", Reason::Objects),
-    refused(Azure, "/openai/v1/threads/**", Reason::Objects),
-    refused(Azure, "/openai/v1/conversations/**", Reason::Objects),
-    refused(Azure, "/openai/v1/containers/**", Reason::Objects),
-    refused(Azure, "/openai/v1/vector_stores/**", Reason::Objects),
-    refused(Azure, "/openai/v1/videos/**", Reason::Objects),
-    refused_get(Azure, "/openai/v1/chat/completions", Reason::Objects),
-    refused(Azure, "/openai/v1/chat/completions/{completion}/**", Reason::Objects),
-    refused_get(Azure, "/openai/v1/responses", Reason::WebSocket),
-    refused(Azure, "/openai/v1/responses/{response}/**", Reason::Objects),
-    refused_get(Azure, "/openai/v1/realtime", Reason::WebSocket),
-    refused(Azure, "/openai/v1/realtime/**", Reason::PastTheMeter),
-    refused(Azure, "/openai/fine_tuning/**", Reason::OwnerState),
-    refused(Azure, "/openai/evals/**", Reason::OwnerState),
-    refused(Azure, "/openai/batches/**", Reason::BilledLater),
-    refused(Azure, "/openai/files/**", Reason::Objects),
-    refused(Azure, "/openai/uploads/**", Reason::Objects),
-    refused(Azure, "/openai/assistants/**", Reason::Objects),
-    refused(Azure, "/openai/threads/**", Reason::Objects),
-    refused(Azure, "/openai/vector_stores/**", Reason::Objects),
-    refused(Azure, "/openai/responses/{response}/**", Reason::Objects),
-    refused_get(Azure, "/openai/realtime", Reason::WebSocket),
-    refused(Azure, "/openai/realtime/**", Reason::PastTheMeter),
-    refused(Azure, "/openai/realtimeapi/**", Reason::PastTheMeter),
-    refused_get(Azure, "/openai/deployments", Reason::OwnerState),
-    refused_get(Azure, "/openai/deployments/{deployment}", Reason::OwnerState),
-    // Anthropic
-    refused(Anthropic, "/v1/organizations/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/user_profiles/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/vaults/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/tunnels/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/environments/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/agents/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/sessions/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/skills/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/memory_stores/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/files/**", Reason::Objects),
-    refused(Anthropic, "/v1/messages/batches/**", Reason::BilledLater),
-    // DeepSeek
-    refused(DeepSeek, "/user/**", Reason::OwnerState),
-    refused(DeepSeek, "/v1/user/**", Reason::OwnerState),
-    refused(DeepSeek, "/responses/{response}/**", Reason::Objects),
-    refused(DeepSeek, "/v1/responses/{response}/**", Reason::Objects),
 ];

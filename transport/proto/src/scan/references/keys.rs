@@ -1,0 +1,159 @@
+//! The keys that name stored objects: data, and how a key is told from one that is almost it.
+
+use super::Holds;
+use super::item::{self, CONTENT_KEYS};
+use crate::objects::ObjectKind;
+
+/// What a key wants of its value.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    #[default]
+    Nothing,
+    /// An id.
+    Id(ObjectKind),
+    /// An array of ids.
+    Ids(ObjectKind),
+    /// An id, or an object that may hold one.
+    IdOrObject(ObjectKind),
+    /// Whatever it is, it is refused: a kind that nobody keeps account of.
+    NoneOfTheirs,
+    /// An object that may name a prompt of the owner, or anything else.
+    Prompt,
+    /// What only the owner of the key may use, a stored prompt by its id among it: refused.
+    Owners,
+    /// The id of a skill, which may be the owner's.
+    Skill,
+    /// An item's id.
+    ItemId,
+    /// An item's type.
+    ItemType,
+    /// An item's encrypted content.
+    ItemSeal,
+    /// An item's content, by the bit of its key.
+    ItemContent(u16),
+}
+
+/// A known key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    /// Its bit among those that one object may hold once.
+    pub(super) bit: u32,
+    pub(super) wanted: Wanted,
+}
+
+/// What a key's text is.
+pub(super) enum Lookup {
+    Unknown,
+    /// A known key to parsers that do not mind the case of letters.
+    Almost,
+    Known(Key),
+}
+
+/// The keys that count wherever they stand.
+const ANYWHERE: &[(&str, Wanted)] = &[
+    ("file_id", Wanted::Id(ObjectKind::File)),
+    ("file_ids", Wanted::Ids(ObjectKind::File)),
+    ("container_id", Wanted::Id(ObjectKind::Container)),
+    ("container", Wanted::IdOrObject(ObjectKind::Container)),
+    ("conversation", Wanted::IdOrObject(ObjectKind::Conversation)),
+    ("previous_response_id", Wanted::Id(ObjectKind::Response)),
+    ("vector_store_id", Wanted::NoneOfTheirs),
+    ("vector_store_ids", Wanted::NoneOfTheirs),
+    ("prompt", Wanted::Prompt),
+    ("skill_id", Wanted::Skill),
+    // Azure reads them with the identity of the owner's own resource.
+    ("data_sources", Wanted::Owners),
+];
+
+const _: () = assert!(ANYWHERE.len() <= 16, "the bits of these keys run into those below");
+
+/// The keys of the outermost object in which exact paths count, so that they must be read alike by
+/// everybody.
+const TOP: &[&str] = &["input", "items", "messages"];
+
+/// The first bits are those of [`ANYWHERE`]; these follow.
+const ID_BIT: u32 = 1 << 16;
+const TYPE_BIT: u32 = 1 << 17;
+const SEAL_BIT: u32 = 1 << 18;
+
+/// Finds a key of an object that `holds` this, at the `top` or further in.
+pub(super) fn lookup(key: &[u8], top: bool, holds: Holds) -> Lookup {
+    let own: &[(&str, u32, Wanted)] = match holds {
+        Holds::Anything | Holds::Ids(_) => &[],
+        Holds::Object(kind) => &[("id", ID_BIT, Wanted::Id(kind))],
+        Holds::Prompt => &[("id", ID_BIT, Wanted::Owners)],
+        Holds::Item => &[
+            ("id", ID_BIT, Wanted::ItemId),
+            ("type", TYPE_BIT, Wanted::ItemType),
+            ("encrypted_content", SEAL_BIT, Wanted::ItemSeal),
+        ],
+    };
+    for (known, bit, wanted) in own {
+        if known.as_bytes() == key {
+            return Lookup::Known(Key { bit: *bit, wanted: *wanted });
+        }
+        if known.as_bytes().eq_ignore_ascii_case(key) {
+            return Lookup::Almost;
+        }
+    }
+    for (at, (known, wanted)) in ANYWHERE.iter().enumerate() {
+        if known.as_bytes() == key {
+            return Lookup::Known(Key { bit: 1 << at, wanted: *wanted });
+        }
+        if known.as_bytes().eq_ignore_ascii_case(key) {
+            return Lookup::Almost;
+        }
+    }
+    if top && TOP.iter().any(|known| is_almost(known, key)) {
+        return Lookup::Almost;
+    }
+    if holds == Holds::Item
+        && let Some(known) = CONTENT_KEYS.iter().find(|known| known.as_bytes() == key)
+    {
+        // Content may be given twice: either way it is the caller's own.
+        return Lookup::Known(Key { bit: 0, wanted: Wanted::ItemContent(item::bit_of(known)) });
+    }
+    Lookup::Unknown
+}
+
+fn is_almost(known: &str, key: &[u8]) -> bool {
+    known.as_bytes() != key && known.as_bytes().eq_ignore_ascii_case(key)
+}
+
+/// Whether a skill is one that the owner has made: the providers' own have plain names.
+pub(super) fn is_owners_skill(id: &[u8]) -> bool {
+    id.starts_with(b"skill_")
+}
+
+/// What a form's field is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::scan) enum FormField {
+    /// It names an object of this kind.
+    Id(ObjectKind),
+    /// It names an object of a kind that nobody keeps account of.
+    NoneOfTheirs,
+    /// Parsers differ in whether it names one.
+    Almost,
+}
+
+/// What the field called `name` is: by its last bracket that is not an index, or by the whole of
+/// it. `None` for a field that names no object.
+pub(in crate::scan) fn form_field(name: &str) -> Option<FormField> {
+    let index = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let last = name.split(['[', ']', '.']).rfind(|part| !index(part))?;
+    let (known, wanted) =
+        ANYWHERE.iter().find(|(known, _)| known.eq_ignore_ascii_case(last.trim()))?;
+    let field = match wanted {
+        Wanted::Id(kind) | Wanted::Ids(kind) | Wanted::IdOrObject(kind) => FormField::Id(*kind),
+        Wanted::NoneOfTheirs => FormField::NoneOfTheirs,
+        Wanted::Nothing
+        | Wanted::Prompt
+        | Wanted::Owners
+        | Wanted::Skill
+        | Wanted::ItemId
+        | Wanted::ItemType
+        | Wanted::ItemSeal
+        | Wanted::ItemContent(_) => return None,
+    };
+    Some(if *known == last { field } else { FormField::Almost })
+}
