@@ -82,6 +82,22 @@ mod tests {
     use weft_proto::entropy::SeededEntropy;
 
     #[test]
+    fn no_end_spins_or_takes_datagrams_and_windows_hold_every_granted_stream() {
+        // quinn shows its settings in no other way.
+        let shown = format!("{:?}", shared());
+        for wanted in [
+            "allow_spin: false",
+            "datagram_receive_buffer_size: None",
+            "datagram_send_buffer_size: 0",
+            &format!("send_window: {TUNNEL_WINDOW_BYTES}"),
+        ] {
+            assert!(shown.contains(wanted), "{wanted} is not in {shown}");
+        }
+        let streams = u64::from(EXCHANGE_STREAMS + AGENT_BIDI_STREAMS + UNI_STREAMS);
+        assert!(TUNNEL_WINDOW_BYTES >= streams * u64::from(STREAM_WINDOW_BYTES));
+    }
+
+    #[test]
     fn keep_alives_lie_between_14_and_21_seconds_and_differ() {
         let entropy = SeededEntropy::new(11);
         let intervals: Vec<_> = (0..100).map(|_| keep_alive(&entropy)).collect();

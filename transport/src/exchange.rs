@@ -7,5 +7,5 @@
 mod answer;
 mod request;
 
-pub use answer::{AnswerReader, AnswerWriter, BodyReader, Piece};
+pub use answer::{AnswerReader, AnswerWriter, Answered, BodyReader, Piece};
 pub use request::{Incoming, OpenError, RequestReader, RequestWriter, accept, open};

@@ -89,6 +89,10 @@ pub(crate) fn varint(code: u32) -> VarInt {
     VarInt::from_u32(code)
 }
 
+/// A write below this many bytes is copied: until the peer has acknowledged it, a slice keeps the
+/// whole buffer that it was cut from, which no window and no budget counts.
+const COPIED_BELOW_BYTES: usize = 4 * 1024;
+
 /// The sending half of a stream: ends properly by [`SendHalf::finish`], or by a reset.
 #[derive(Debug)]
 pub struct SendHalf {
@@ -123,6 +127,8 @@ impl SendHalf {
     /// # Cancel safety
     /// Not cancel safe: a dropped call may have written a part. Reset the stream then.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        let bytes =
+            if bytes.len() < COPIED_BELOW_BYTES { Bytes::copy_from_slice(&bytes) } else { bytes };
         self.stream.write_chunk(bytes).await.map_err(|error| self.write_failed(error))
     }
 

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use weft_proto::codes::AbortCode;
 use weft_proto::limits::{BULK_AFTER_BYTES, HEAD_BYTES_MAX, priority};
 use weft_proto::wire::framed::{self, Frame, FrameDecoder};
-use weft_proto::wire::head::AnswerHead;
+use weft_proto::wire::head::{AnswerHead, SwitchedHead};
 use weft_proto::wire::{AnswerKind, Malformed, prefix};
 
 /// Sends an answer: head, bytes, end. Dropped before [`AnswerWriter::finish`], it resets the
@@ -16,13 +16,14 @@ use weft_proto::wire::{AnswerKind, Malformed, prefix};
 pub struct AnswerWriter {
     half: SendHalf,
     framed: bool,
-    event_stream: bool,
+    /// Somebody waits for each piece: a long body keeps its priority.
+    lively: bool,
     sent: u64,
 }
 
 impl AnswerWriter {
     pub(crate) const fn new(half: SendHalf) -> Self {
-        Self { half, framed: false, event_stream: false, sent: 0 }
+        Self { half, framed: false, lively: false, sent: 0 }
     }
 
     /// Sends the head; to be called once, first.
@@ -35,14 +36,32 @@ impl AnswerWriter {
     /// Not cancel safe: abort the exchange when the call is dropped.
     pub async fn head(&mut self, head: &AnswerHead) -> Result<(), StreamError> {
         self.framed = head.framed;
-        self.event_stream = head
+        self.lively = head
             .headers
             .get(http::header::CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let encoded = head.encode()?;
-        let mut out = BytesMut::with_capacity(encoded.len() + 9);
-        out.put_u8(AnswerKind::Final as u8);
-        prefix::encode(&encoded, HEAD_BYTES_MAX, &mut out)?;
+        self.begin(AnswerKind::Final, &head.encode()?).await
+    }
+
+    /// Sends the head of an answer that switched protocols; to be called once, first, and only
+    /// where the request asked for it. What is sent from here on is the connection's own bytes,
+    /// and its priority stays that of an event stream.
+    ///
+    /// # Errors
+    /// [`StreamError`] where the hub has stopped the answer, the tunnel is lost, or the head fits
+    /// no limit.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: abort the exchange when the call is dropped.
+    pub async fn switched(&mut self, head: &SwitchedHead) -> Result<(), StreamError> {
+        self.lively = true;
+        self.begin(AnswerKind::Switched, &head.encode()?).await
+    }
+
+    async fn begin(&mut self, kind: AnswerKind, head: &[u8]) -> Result<(), StreamError> {
+        let mut out = BytesMut::with_capacity(head.len() + 9);
+        out.put_u8(kind as u8);
+        prefix::encode(head, HEAD_BYTES_MAX, &mut out)?;
         self.half.write(out.freeze()).await?;
         self.half.prioritise(priority::STREAMING);
         Ok(())
@@ -59,7 +78,7 @@ impl AnswerWriter {
     pub async fn send(&mut self, bytes: Bytes) -> Result<(), StreamError> {
         let before = self.sent;
         self.sent += bytes.len() as u64;
-        if !self.event_stream && before <= BULK_AFTER_BYTES && self.sent > BULK_AFTER_BYTES {
+        if !self.lively && before <= BULK_AFTER_BYTES && self.sent > BULK_AFTER_BYTES {
             self.half.prioritise(priority::BULK);
         }
         if !self.framed {
@@ -100,6 +119,15 @@ impl AnswerWriter {
     }
 }
 
+/// How an exchange that asked for a WebSocket was answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answered {
+    /// As any other: the provider did not switch.
+    Final(AnswerHead),
+    /// The provider switched: raw bytes follow both ways.
+    Switched(SwitchedHead),
+}
+
 /// Waits for an answer's head. Dropped, it stops the agent with `USER_ABORT`.
 #[derive(Debug)]
 pub struct AnswerReader {
@@ -119,12 +147,29 @@ impl AnswerReader {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn head(&mut self) -> Result<AnswerHead, StreamError> {
+        match self.head_or_switch().await? {
+            Answered::Final(head) => Ok(head),
+            Answered::Switched(_) => Err(Malformed("answer kind").into()),
+        }
+    }
+
+    /// The same where the request asked for a WebSocket: only then an agent may switch.
+    ///
+    /// # Errors
+    /// As [`AnswerReader::head`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn head_or_switch(&mut self) -> Result<Answered, StreamError> {
         // The kind byte and the head are one block to a caller that cancels between them: the kind
         // is part of the peeked bytes until the head is whole.
         let kind = self.reader.peek().await?.ok_or(Malformed("answer without a head"))?;
-        AnswerKind::from_byte(kind)?;
+        let kind = AnswerKind::from_byte(kind)?;
         let block = self.reader.block_after_byte(HEAD_BYTES_MAX).await?;
-        Ok(AnswerHead::decode(&block)?)
+        Ok(match kind {
+            AnswerKind::Final => Answered::Final(AnswerHead::decode(&block)?),
+            AnswerKind::Switched => Answered::Switched(SwitchedHead::decode(&block)?),
+        })
     }
 
     /// The body behind `head`, which [`AnswerReader::head`] returned.
@@ -140,6 +185,13 @@ impl AnswerReader {
             None => Some(rest).filter(|rest| !rest.is_empty()),
         };
         BodyReader { half, first, frames }
+    }
+
+    /// The connection's bytes behind the head of an answer that switched.
+    #[must_use]
+    pub fn into_raw(self) -> BodyReader {
+        let (half, rest) = self.reader.into_rest();
+        BodyReader { half, first: Some(rest).filter(|rest| !rest.is_empty()), frames: None }
     }
 
     /// Tells the agent to send no more, and why.

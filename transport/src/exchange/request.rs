@@ -60,7 +60,8 @@ pub async fn open(
     half.write(out.freeze()).await.map_err(OpenError::Lost)?;
     half.reset_on_drop(AbortCode::UserAbort);
     half.prioritise(priority::STREAMING);
-    Ok((RequestWriter { half, sent: 0 }, AnswerReader::new(answer)))
+    let writer = RequestWriter { half, lively: head.upgrade, sent: 0 };
+    Ok((writer, AnswerReader::new(answer)))
 }
 
 /// Sends a request's body. Dropped before [`RequestWriter::finish`], it resets the stream with
@@ -68,6 +69,8 @@ pub async fn open(
 #[derive(Debug)]
 pub struct RequestWriter {
     half: SendHalf,
+    /// The bytes of a WebSocket: somebody waits for each piece, however many there are.
+    lively: bool,
     sent: u64,
 }
 
@@ -83,7 +86,7 @@ impl RequestWriter {
     pub async fn send(&mut self, bytes: Bytes) -> Result<(), StreamError> {
         let before = self.sent;
         self.sent += bytes.len() as u64;
-        if before <= BULK_AFTER_BYTES && self.sent > BULK_AFTER_BYTES {
+        if !self.lively && before <= BULK_AFTER_BYTES && self.sent > BULK_AFTER_BYTES {
             self.half.prioritise(priority::BULK);
         }
         self.half.write(bytes).await

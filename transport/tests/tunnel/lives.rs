@@ -76,3 +76,17 @@ async fn a_hub_that_closes_its_endpoint_takes_every_tunnel_with_it() {
     assert_eq!(closed(&tunnel.agent).await, done);
     tunnel.agent_endpoint.wait_idle().await;
 }
+
+/// One endpoint is one receive loop on one socket: no second process shares the port, where the
+/// packets of living tunnels would reach an endpoint that does not know them.
+#[tokio::test]
+async fn a_port_that_a_hub_has_is_nobody_elses_and_its_buffers_are_told() {
+    let world = World::new();
+    let hub = world.hub_at(0, [7; 32]).unwrap();
+    let taken = world.hub_at(hub.local_addr().unwrap().port(), [7; 32]);
+    assert_eq!(taken.err().map(|error| error.kind()), Some(std::io::ErrorKind::AddrInUse));
+    let any = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
+    let (_udp, buffers) = weft_transport::endpoint::bind_udp(any).unwrap();
+    // What the system granted, whatever was asked for: it never fails a start.
+    assert!(buffers.receive > 0 && buffers.send > 0, "{buffers:?}");
+}

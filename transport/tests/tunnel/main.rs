@@ -6,5 +6,6 @@ mod handshake;
 mod joining;
 mod lives;
 mod streams;
+mod switched;
 mod windows;
 mod world;

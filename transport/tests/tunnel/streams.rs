@@ -1,6 +1,9 @@
 //! Halves of streams: nothing unfinished ever reads as finished.
 
 use crate::world::{PATIENCE, World};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::JoinSet;
 use weft_proto::codes::AbortCode;
 use weft_transport::stream::{Lost, RecvHalf, SendHalf, StreamError};
@@ -148,4 +151,33 @@ async fn a_lost_tunnel_is_no_clean_end_and_every_wait_hears_of_it() {
     assert!(matches!(lost, Some(StreamError::TunnelLost(Lost::ClosedByPeer(_)))));
     let end = drain(&mut agent_recv).await.1;
     assert!(matches!(end, Err(StreamError::TunnelLost(_))), "{end:?}");
+}
+
+/// A buffer that counts how often one of its kind was given back.
+struct Counted(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Crumbs of large reads, to a peer that acknowledges nothing yet: they must not keep the reads.
+#[tokio::test]
+async fn a_small_write_does_not_keep_the_buffer_it_was_cut_from() {
+    let tunnel = World::new().tunnel().await;
+    let ((send, _recv), _agent) = tunnel.bare().await;
+    let (mut half, given_back) = (SendHalf::new(send), Arc::new(AtomicUsize::new(0)));
+    for read in 0..100 {
+        let buffer = Bytes::from_owner(Counted(vec![0; 64 * 1024], Arc::clone(&given_back)));
+        half.write(buffer.slice(..60)).await.unwrap();
+        drop(buffer);
+        assert_eq!(given_back.load(Ordering::SeqCst), read + 1, "a crumb keeps its buffer");
+    }
 }

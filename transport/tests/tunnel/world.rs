@@ -135,7 +135,14 @@ impl World {
 impl Tunnel {
     /// A fresh exchange, seen from both ends.
     pub(crate) async fn exchange(&self) -> (RequestWriter, AnswerReader, Incoming) {
-        let head = request_head();
+        self.exchange_of(request_head()).await
+    }
+
+    /// The same with another head.
+    pub(crate) async fn exchange_of(
+        &self,
+        head: RequestHead,
+    ) -> (RequestWriter, AnswerReader, Incoming) {
         let opened = open(&self.hub, &head);
         let accepted = async {
             let (send, recv) = self.agent.accept_bi().await.unwrap();
@@ -174,6 +181,7 @@ pub(crate) fn request_head() -> RequestHead {
         target: "/v1/messages".to_owned(),
         headers,
         head_within: Duration::from_secs(60),
+        upgrade: false,
     }
 }
 
