@@ -11,11 +11,17 @@
 //! users.pem .key          the users' door's certificate
 //! ```
 //! Of the authorities' keys only the one for agents stays in memory; the others are read to issue
-//! and then wiped.
-//! Calls that take a folder block.
+//! and then wiped. The node's and the users' door's certificates are renewed while the doors stand:
+//! what a door shows is asked for at each handshake.
+//! Calls that take a folder, and [`Authority::renew`], block.
 
+mod audit;
+mod shown;
 mod slot;
 
+pub use self::audit::{Audit, Audited};
+
+pub(crate) use self::shown::Shown;
 use self::slot::{AGENT_CA, NEXT_NODE_CA, NODE, NODE_CA, RECORD, Record, USERS, USERS_CA};
 use crate::disk::{self, FileError};
 use crate::enroll::{self, AgentChain, CsrError, ProvenKey};
@@ -24,12 +30,11 @@ use crate::leaf::{self, Ca, Making};
 use crate::names::{HostName, InvalidHostName, MAX_NAMES};
 use crate::pin::Pins;
 use rcgen::Issuer;
-use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use weft_proto::entropy::{Entropy, OsEntropy};
 use weft_proto::ids::{AgentId, HubId};
 use weft_proto::time::Clock;
@@ -93,9 +98,20 @@ pub struct Authority {
     pub(crate) agent_ca: CertificateDer<'static>,
     agent_ca_key: PrivateKey,
     users_ca: CertificateDer<'static>,
-    pub(crate) node: Arc<CertifiedKey>,
-    pub(crate) users: Arc<CertifiedKey>,
+    pub(crate) node: Arc<Shown>,
+    pub(crate) users: Arc<Shown>,
     dir: PathBuf,
+    /// Held while certificates are made anew: two renewals at once would mix their files.
+    renewing: Mutex<()>,
+}
+
+/// Which certificates [`Authority::renew`] made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewed {
+    /// The node's, at the agents' door.
+    pub node: bool,
+    /// The users' door's.
+    pub users: bool,
 }
 
 impl Authority {
@@ -156,12 +172,7 @@ impl Authority {
         let (agent_ca, agent_ca_key) = AGENT_CA.load(dir)?;
         let (users_ca, users_ca_key) = USERS_CA.load(dir)?;
         drop(users_ca_key);
-        if !NODE.is_fresh(dir, &node_ca, now)? {
-            issue_node(dir, hub, making)?;
-        }
-        if !USERS.is_fresh(dir, &users_ca, now)? {
-            issue_users(dir, &names, making)?;
-        }
+        issue_due(dir, hub, &names, (&node_ca, &users_ca), making)?;
         let pins =
             Pins { current: NODE_CA.spki(dir, &node_ca)?, next: NEXT_NODE_CA.spki(dir, &next)? };
         Ok(Self {
@@ -171,10 +182,32 @@ impl Authority {
             agent_ca,
             agent_ca_key,
             users_ca,
-            node: NODE.load_certified(dir)?,
-            users: USERS.load_certified(dir)?,
+            node: Arc::new(Shown::new(NODE.load_certified(dir)?)),
+            users: Arc::new(Shown::new(USERS.load_certified(dir)?)),
             dir: dir.to_owned(),
+            renewing: Mutex::new(()),
         })
+    }
+
+    /// Looks at the certificates of the node and of the users' door, and makes anew what has less
+    /// than a third of its life left (or was made under a clock that was ahead). Doors that stand
+    /// show the new ones from the next handshake on; connections keep what they began with. Blocks.
+    ///
+    /// # Errors
+    /// [`AuthorityError`], naming the file; what was shown goes on being shown.
+    pub fn renew(&self, clock: &dyn Clock) -> Result<Renewed, AuthorityError> {
+        let _one_at_a_time = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = &self.dir;
+        let authorities = (&NODE_CA.load_cert(dir)?, &self.users_ca);
+        let making = Making { now: clock.now(), entropy: &OsEntropy };
+        let renewed = issue_due(dir, self.hub, &self.names, authorities, making)?;
+        if renewed.node {
+            self.node.replace(NODE.load_certified(dir)?);
+        }
+        if renewed.users {
+            self.users.replace(USERS.load_certified(dir)?);
+        }
+        Ok(renewed)
     }
 
     /// Makes the next node-issuing authority the current one, and a new next one.
@@ -284,6 +317,25 @@ impl fmt::Debug for Authority {
             .field("dir", &self.dir)
             .finish_non_exhaustive()
     }
+}
+
+/// Issues what is due of the two certificates that this node shows.
+fn issue_due(
+    dir: &Path,
+    hub: HubId,
+    names: &[HostName],
+    (node_ca, users_ca): (&CertificateDer<'_>, &CertificateDer<'_>),
+    making: Making<'_>,
+) -> Result<Renewed, AuthorityError> {
+    let node = !NODE.is_fresh(dir, node_ca, making.now)?;
+    if node {
+        issue_node(dir, hub, making)?;
+    }
+    let users = !USERS.is_fresh(dir, users_ca, making.now)?;
+    if users {
+        issue_users(dir, names, making)?;
+    }
+    Ok(Renewed { node, users })
 }
 
 /// Issues this node's certificate; the issuer goes along, because agents look for its pin.

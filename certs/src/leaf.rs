@@ -89,7 +89,7 @@ pub(crate) fn authority(
             hub,
             ExtendedKeyUsagePurpose::ServerAuth,
             NameConstraints {
-                permitted_subtrees: names.iter().map(HostName::subtree).collect(),
+                permitted_subtrees: names.iter().filter_map(HostName::subtree).collect(),
                 excluded_subtrees: Vec::new(),
             },
         ),

@@ -27,7 +27,7 @@ mod tls;
 mod token;
 mod trust;
 
-pub use ca::{Authority, AuthorityError, SignError};
+pub use ca::{Audit, Audited, Authority, AuthorityError, Renewed, SignError};
 pub use disk::{FileError, MAX_CHAIN_FILE_CERTS, MAX_FILE_LEN};
 pub use enroll::{
     AgentChain, AgentIdentity, CsrError, IdentityError, MAX_AGENT_CERT_LEN, MAX_AGENT_CHAIN_CERTS,

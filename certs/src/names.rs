@@ -2,7 +2,7 @@
 //!
 //! A name is parsed once and then trusted; one that means two things is refused.
 
-use rcgen::{CidrSubnet, GeneralSubtree, SanType};
+use rcgen::{GeneralSubtree, SanType};
 use rustls_pki_types::{DnsName, ServerName};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -75,14 +75,12 @@ impl HostName {
         }
     }
 
-    /// The constraint that permits this name.
-    pub(crate) fn subtree(&self) -> GeneralSubtree {
+    /// The constraint that permits this name. None stands for an address: some clients (those on
+    /// BoringSSL) refuse an authority that is constrained in addresses at all.
+    pub(crate) fn subtree(&self) -> Option<GeneralSubtree> {
         match self {
-            Self::Dns(name) => GeneralSubtree::DnsName(name.clone()),
-            Self::Ip(address) => {
-                let all_bits = if address.is_ipv4() { 32 } else { 128 };
-                GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, all_bits))
-            }
+            Self::Dns(name) => Some(GeneralSubtree::DnsName(name.clone())),
+            Self::Ip(_) => None,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! nothing that would skip a verifier: no tickets, no session storage, no resumption, no early
 //! data. The users' door is an ordinary web server.
 
-use crate::ca::Authority;
+use crate::ca::{Authority, Shown};
 use crate::disk::{self, FileError};
 use crate::enroll::AgentIdentity;
 use crate::pin::Pins;
@@ -12,7 +12,7 @@ use crate::trust::{AgentTrust, AgentVerifier, ClockTime, HubVerifier};
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ConfigBuilder, Error, ServerConfig, WantsVerifier};
@@ -71,7 +71,7 @@ impl Authority {
         let mut config = ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(Arc::new(verifier))
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&self.node))));
+            .with_cert_resolver(Arc::<Shown>::clone(&self.node));
         config.alpn_protocols = vec![ALPN_TUNNEL.to_vec(), ALPN_JOIN.to_vec()];
         // rustls restores a resumed client's certificate without asking the verifier: a revoked
         // agent would come back in. So nothing is ever given out that could be resumed.
@@ -82,11 +82,12 @@ impl Authority {
     }
 
     /// The users' door under the authority's own certificate: h2 and HTTP/1.1, TLS 1.2 and 1.3.
+    /// Like the agents' door, it shows what [`Authority::renew`] makes without being built again.
     ///
     /// # Errors
     /// The TLS library's reason where it refuses the configuration.
     pub fn users_door(&self) -> Result<ServerConfig, Error> {
-        web_server(Arc::clone(&self.users))
+        web_server(Arc::<Shown>::clone(&self.users))
     }
 }
 
@@ -104,7 +105,7 @@ pub fn users_door_from_pem(chain: &Path, key: &Path) -> Result<ServerConfig, Doo
         let (chain, key) = (chain.display().to_string(), key.display().to_string());
         DoorError::Unusable { chain, key, source }
     })?;
-    Ok(web_server(Arc::new(certified))?)
+    Ok(web_server(Arc::new(SingleCertAndKey::from(certified)))?)
 }
 
 /// The agent's end of a tunnel to `hub`: [`ALPN_TUNNEL`] with the agent's certificate.
@@ -150,11 +151,11 @@ fn hardened(mut config: ClientConfig, alpn: &[u8]) -> ClientConfig {
     config
 }
 
-fn web_server(certified: Arc<CertifiedKey>) -> Result<ServerConfig, Error> {
+fn web_server(certificate: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        .with_cert_resolver(certificate);
     config.alpn_protocols = ALPN_USERS.iter().map(|id| id.to_vec()).collect();
     Ok(config)
 }

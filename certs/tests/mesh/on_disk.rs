@@ -83,6 +83,39 @@ fn leaves_are_renewed_in_the_last_third_of_their_life_and_not_before() {
 }
 
 #[test]
+fn an_audit_changes_nothing_and_tells_each_fault_by_its_file() {
+    let world = World::new();
+    let faults = || {
+        let audit = Authority::audit(&world.dir()).unwrap();
+        assert_eq!(audit.certificates.len(), 6);
+        assert!(audit.next_key_is_here);
+        let faulty = audit.certificates.into_iter();
+        faulty.filter_map(|one| Some((one.file, one.fault?))).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(), []);
+    assert_eq!(Authority::audit(&world.dir()).unwrap().pins, Some(world.authority.pins()));
+    let other = World::new();
+    for (foreign, blamed) in [
+        ("users.pem", "users.pem"),
+        ("node-ca.key", "node-ca.pem"),
+        ("agent-ca.pem", "agent-ca.pem"),
+        ("node.key", "node.pem"),
+    ] {
+        let path = world.dir().join(foreign);
+        let kept = fs::read(&path).unwrap();
+        fs::copy(other.dir().join(foreign), &path).unwrap();
+        let found = faults();
+        assert!(found.iter().any(|(file, _)| *file == blamed), "{foreign}: {found:?}");
+        fs::write(&path, "junk").unwrap();
+        let found = faults();
+        assert!(found.iter().any(|(file, _)| *file == blamed), "{foreign}: {found:?}");
+        assert_eq!(fs::read(&path).unwrap(), b"junk");
+        fs::write(&path, kept).unwrap();
+    }
+    assert_eq!(faults(), []);
+}
+
+#[test]
 fn every_damaged_file_is_named() {
     let world = World::new();
     for entry in fs::read_dir(world.dir()).unwrap() {

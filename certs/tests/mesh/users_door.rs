@@ -10,7 +10,8 @@ use rustls::{
 use rustls_pki_types::ServerName;
 use std::path::Path;
 use std::sync::Arc;
-use weft_certs::{DoorError, users_door_from_pem};
+use weft_certs::{DoorError, HUB_LEAF_LIFETIME, Renewed, users_door_from_pem};
+use weft_proto::time::ManualClock;
 
 /// A user's client that trusts the authority in one file.
 fn user(ca: &Path, version: &'static SupportedProtocolVersion) -> ClientConfig {
@@ -41,6 +42,59 @@ fn users_with_the_ca_file_reach_every_name_over_both_versions() {
             assert_eq!(met.client.alpn_protocol(), Some(&b"http/1.1"[..]), "{host}");
         }
     }
+}
+
+#[test]
+fn the_ca_file_binds_host_names_and_leaves_addresses_to_clients_that_refuse_such_a_bond() {
+    let world = World::new();
+    let ca = read_chain(&world.authority.users_ca_path()).swap_remove(0);
+    let (_, ca) = x509_parser::parse_x509_certificate(&ca).unwrap();
+    let bond = ca.name_constraints().unwrap().expect("bound to names");
+    assert!(bond.critical && bond.value.excluded_subtrees.is_none());
+    let permitted = bond.value.permitted_subtrees.clone().unwrap();
+    assert!(!permitted.is_empty());
+    for subtree in permitted {
+        assert!(
+            matches!(subtree.base, x509_parser::extensions::GeneralName::DNSName(_)),
+            "{:?}",
+            subtree.base
+        );
+    }
+}
+
+#[test]
+fn doors_that_stand_show_a_renewed_certificate_from_the_next_handshake_on() {
+    let world = World::new();
+    let ca = world.authority.users_ca_path();
+    let shown = |door: &rustls::ServerConfig| {
+        let met = Meeting::of(user(&ca, &TLS13), door.clone(), name("localhost")).both();
+        met.client.peer_certificates().unwrap()[0].to_vec()
+    };
+    let users = world.authority.users_door().unwrap();
+    let node = || world.dial(world.tunnel()).both().client.peer_certificates().unwrap()[0].to_vec();
+    let (first_users, first_node) = (shown(&users), node());
+    let mut standing = Meeting::of(user(&ca, &TLS13), users.clone(), name("localhost")).both();
+
+    assert_eq!(
+        world.authority.renew(&*world.clock).unwrap(),
+        Renewed { node: false, users: false }
+    );
+    assert_eq!((shown(&users), node()), (first_users.clone(), first_node.clone()));
+    // What a clock that is ahead has made is made again when the clock is right.
+    let ahead = ManualClock::new(world.now().after(HUB_LEAF_LIFETIME / 3 * 2));
+    assert_eq!(world.authority.renew(&ahead).unwrap(), Renewed { node: true, users: true });
+    assert_eq!(world.authority.renew(&*world.clock).unwrap(), Renewed { node: true, users: true });
+    assert_ne!(shown(&users), first_users);
+    assert_ne!(node(), first_node);
+    // A connection keeps what it began with.
+    standing.exchange(b"still here");
+
+    // What cannot be made anew leaves what was shown.
+    std::fs::write(world.dir().join("users-ca.key"), "junk").unwrap();
+    let before = shown(&users);
+    let later = ManualClock::new(world.now().after(HUB_LEAF_LIFETIME / 3 * 2));
+    assert!(world.authority.renew(&later).unwrap_err().to_string().contains("users-ca.key"));
+    assert_eq!(shown(&users), before);
 }
 
 #[test]
