@@ -30,6 +30,7 @@
 //! | invite | for ever; worthless once expired | says how its agent came in; one small row an agent |
 //! | agent | for ever; revoked, not deleted | a deleted row would forget that its key may not come back |
 //! | outcome | for ever | the one record of an exchange; nothing else may be derived from logs |
+//! | object | until the provider deletes it; responses, containers and items for a while only (`weft-hub`, `objects`) | without it nobody may reach the object; providers forget those themselves |
 //!
 //! What is for ever grows with people and machines, which is slow, except outcomes: about 300 bytes
 //! each. Nothing deletes them yet; a limit of age comes with the records that money needs.
@@ -56,6 +57,7 @@ mod key;
 pub mod memory;
 mod name;
 mod networks;
+mod object;
 mod outcome;
 mod owner;
 mod page;
@@ -71,6 +73,9 @@ pub use key::{KEY_HINT_CHARS, Key, KeyHint, Keys, ModelAllowList};
 pub use memory::MemoryStore;
 pub use name::{InvalidName, NAME_CHARS_MAX, Name};
 pub use networks::{InvalidNetworks, NETWORKS_MAX, Networks};
+pub use object::{
+    Home, OBJECTS_PER_STATEMENT_MAX, Object, ObjectOrder, Objects, ObjectsListed, ObjectsWanted,
+};
 pub use outcome::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes};
 pub use owner::{Owner, Owners};
 pub use page::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Page, PageSize};

@@ -7,19 +7,21 @@
 mod agents;
 mod invites;
 mod keys;
+mod objects;
 mod outcomes;
 mod owners;
 mod users;
 
 use crate::{
-    Agent, Agents, Invite, Invites, Key, KeyHash, Keys, Name, Outcome, Outcomes, Owner, Owners,
-    Page, SpkiHash, Store, StoreError, TokenHash, User, Users,
+    Agent, Agents, Home, Invite, Invites, Key, KeyHash, Keys, Name, Object, Objects, Outcome,
+    Outcomes, Owner, Owners, Page, SpkiHash, Store, StoreError, TokenHash, User, Users,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weft_proto::ids::{AgentId, ExchangeId, InviteId, KeyId, OwnerId, UserId};
+use weft_proto::objects::ObjectId;
 
 /// A [`Store`] that forgets everything when it is dropped.
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ struct Tables {
     agents: BTreeMap<AgentId, Agent>,
     agents_by_spki: BTreeMap<SpkiHash, AgentId>,
     outcomes: BTreeMap<ExchangeId, Outcome>,
+    objects: BTreeMap<(Home, ObjectId), Object>,
 }
 
 /// The store was closed.
@@ -112,6 +115,10 @@ impl Store for MemoryStore {
     }
 
     fn outcomes(&self) -> Arc<dyn Outcomes> {
+        Arc::<Memory>::clone(&self.0)
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
         Arc::<Memory>::clone(&self.0)
     }
 

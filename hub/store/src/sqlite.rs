@@ -21,15 +21,17 @@
 mod agents;
 mod invites;
 mod keys;
+mod objects;
 mod open;
 mod outcomes;
 mod owners;
 mod row;
+pub mod upkeep;
 mod users;
 
 pub use open::OpenError;
 
-use crate::{Agents, Invites, Keys, Outcomes, Owners, Store, StoreError, Users};
+use crate::{Agents, Invites, Keys, Objects, Outcomes, Owners, Store, StoreError, Users};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteQueryResult};
@@ -143,6 +145,10 @@ impl Store for SqliteStore {
     }
 
     fn outcomes(&self) -> Arc<dyn Outcomes> {
+        Arc::<Db>::clone(&self.0)
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
         Arc::<Db>::clone(&self.0)
     }
 

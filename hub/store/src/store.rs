@@ -1,6 +1,6 @@
 //! The bundle of all repositories.
 
-use crate::{Agents, Invites, Keys, Outcomes, Owners, StoreError, Users};
+use crate::{Agents, Invites, Keys, Objects, Outcomes, Owners, StoreError, Users};
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn agents(&self) -> Arc<dyn Agents>;
     /// The outcomes of exchanges.
     fn outcomes(&self) -> Arc<dyn Outcomes>;
+    /// The objects at providers.
+    fn objects(&self) -> Arc<dyn Objects>;
 
     /// Whether the store answers, for readiness.
     ///

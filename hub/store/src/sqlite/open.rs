@@ -2,16 +2,16 @@
 
 use super::{ACQUIRE_TIMEOUT, BUSY_TIMEOUT, READERS_MAX, SQLITE_VERSION_MIN};
 use futures_util::future::BoxFuture;
-use sqlx::ConnectOptions;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
+use sqlx::{ConnectOptions, Connection};
 use std::path::Path;
 
 /// Every migration there ever was, in order.
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Why the file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -90,14 +90,16 @@ fn leave_no_transaction(
     connection: &mut SqliteConnection,
 ) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
     Box::pin(async move {
-        match sqlx::query("ROLLBACK").execute(connection).await {
+        match sqlx::query("ROLLBACK").execute(&mut *connection).await {
             Ok(_) => {
                 tracing::error!("a connection came back inside a transaction; rolled back, closed");
                 Ok(false)
             }
-            // The usual case: SQLite has no statement that asks, only one that complains.
+            // The usual case: SQLite has no statement that asks, only one that complains. But where
+            // SQLite itself has rolled back (a full disk), the driver still counts a transaction,
+            // and would begin none on this connection ever again.
             Err(sqlx::Error::Database(error)) if error.message().contains("no transaction") => {
-                Ok(true)
+                Ok(!connection.is_in_transaction())
             }
             Err(error) => Err(error),
         }
@@ -105,7 +107,7 @@ fn leave_no_transaction(
 }
 
 /// Whether the version is at least [`SQLITE_VERSION_MIN`]; what cannot be read is not.
-fn is_safe(version: &str) -> bool {
+pub(super) fn is_safe(version: &str) -> bool {
     let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
     let mut next = || parts.next().flatten();
     match (next(), next(), next()) {
@@ -116,7 +118,7 @@ fn is_safe(version: &str) -> bool {
 
 /// Makes the file, where there is none, for its owner's eyes alone: SQLite would leave that to the
 /// process's umask. The log beside it takes the mode of the file.
-async fn make_private(path: &Path) -> std::io::Result<()> {
+pub(super) async fn make_private(path: &Path) -> std::io::Result<()> {
     let mut options = tokio::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]

@@ -152,3 +152,31 @@ async fn tables_of_a_newer_version_are_refused() {
     let refused = SqliteStore::open(&folder.path().join("weft.sqlite")).await;
     assert!(matches!(refused, Err(OpenError::Migrate(_))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_file_that_was_full_is_written_again_once_there_is_room() {
+    let (_folder, store) = store().await;
+    // As a full disk: SQLite fails the statement and rolls back by itself.
+    let pages = pragma(&store.0.writer, "PRAGMA page_count").await;
+    let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+    sqlx::query(limit).execute(&store.0.writer).await.expect("a limit");
+    let (mut kept, mut refused) = (0, false);
+    for seed in 0..2_000 {
+        match store.users().create(&user(seed)).await {
+            Ok(()) => kept += 1,
+            Err(StoreError::Unavailable(_)) => {
+                refused = true;
+                break;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused, "{kept} users found room");
+    // The limit went with the connection that met it; whatever took it away, writes go on.
+    let limit = "PRAGMA max_page_count = 1000000";
+    sqlx::query(limit).execute(&store.0.writer).await.expect("room");
+    store.users().create(&user(9_999)).await.expect("written");
+    let all = Page { after: None, size: crate::PageSize::clamped(crate::PAGE_ROWS_MAX) };
+    assert_eq!(store.users().list(all).await.expect("rows").len(), kept + 1);
+    store.close().await;
+}

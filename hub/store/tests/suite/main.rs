@@ -5,6 +5,7 @@ mod file;
 mod fixture;
 mod invites;
 mod keys;
+mod objects;
 mod outcomes;
 mod owners;
 mod users;
@@ -78,6 +79,17 @@ on_every_store! {
         the_same_exchange_twice_is_one_row_and_the_first_stands
         a_batch_longer_than_a_transaction_is_kept_whole
         the_latest_come_first_and_pages_neither_skip_nor_repeat
+    }
+    objects {
+        every_field_of_an_object_comes_back_as_it_went_in
+        only_whose_it_is_finds_an_object_and_only_by_its_exact_id
+        the_first_user_of_an_id_keeps_it_at_its_home_alone
+        what_is_learnt_later_of_ones_own_object_is_filled_in
+        more_ids_than_one_statement_takes_are_kept_and_found
+        a_list_has_a_users_own_objects_once_each_in_both_orders
+        a_users_home_is_where_the_latest_object_lives
+        a_removed_object_goes_with_its_parts_and_takes_nothing_else
+        only_what_is_old_and_of_the_kinds_named_is_purged
     }
     whole {
         a_closed_store_refuses_everything

@@ -2,6 +2,8 @@
 
 use crate::fixture::World;
 use std::sync::Arc;
+use weft_proto::objects::ObjectKind;
+use weft_proto::provider::Provider;
 use weft_store::{Page, PageSize, Store, StoreError};
 
 pub(crate) async fn a_closed_store_refuses_everything(store: Arc<dyn Store>) {
@@ -17,6 +19,8 @@ pub(crate) async fn a_closed_store_refuses_everything(store: Arc<dyn Store>) {
         store.outcomes().append(&[world.outcome()]).await.map(drop),
         store.outcomes().recent(PageSize::default(), None).await.map(drop),
         store.agents().revoked().await.map(drop),
+        store.objects().purge(&ObjectKind::ALL, world.now()).await.map(drop),
+        store.objects().home(world.user_id(), Provider::OpenAi).await.map(drop),
     ];
     for answer in answers {
         assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
