@@ -4,11 +4,17 @@
 //! a provider and site that belong together, labels and lists within their limits, and an owner's
 //! statement of what the account may be used for.
 
+mod egress;
+
+pub use egress::{
+    Egress, EgressRefused, PROXY_HOST_BYTES_MAX, PROXY_USER_BYTES_MAX, Proxy, ProxyKind,
+};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use weft_proto::ids::AccountId;
-use weft_proto::limits::{MODELS_PER_ACCOUNT_MAX, TEXT_BYTES_MAX};
+use weft_proto::limits::{MESSAGE_BYTES_MAX, MODELS_PER_ACCOUNT_MAX, TEXT_BYTES_MAX};
 use weft_proto::model::{ModelName, ModelPatterns};
 use weft_proto::provider::Provider;
 use weft_proto::tables::hosts::{HostRefused, Site};
@@ -45,6 +51,12 @@ pub enum AccountRefused {
     /// The reference of a licence is missing, too long, or holds control characters.
     #[error("licensed use needs a reference of at most {TEXT_BYTES_MAX} bytes: licensed:REFERENCE")]
     Reference,
+    /// The announcement fits no message to the hub.
+    #[error(
+        "the account is too large to be told to a hub: its models and deployments together must \
+         stay below {MESSAGE_BYTES_MAX} bytes; make two accounts of it"
+    )]
+    TooLarge,
 }
 
 /// Reads a permitted use as an owner types it.
@@ -102,6 +114,9 @@ pub struct AccountDraft {
     /// Whether the provider is called over HTTP/2 rather than pooled HTTP/1.1 connections.
     #[serde(default)]
     pub http2: bool,
+    /// How its requests leave the machine. The proxy's password is not here: it is sealed.
+    #[serde(default, skip_serializing_if = "Egress::is_direct")]
+    pub egress: Egress,
 }
 
 /// One provider account without its secret.
@@ -116,6 +131,7 @@ pub struct Account {
     max_concurrency: NonZeroU32,
     permitted_use: PermittedUse,
     http2: bool,
+    egress: Egress,
 }
 
 impl AccountDraft {
@@ -150,6 +166,7 @@ impl AccountDraft {
             max_concurrency,
             permitted_use: parse_use(&self.permitted_use)?,
             http2: self.http2,
+            egress: self.egress,
         })
     }
 }
@@ -209,6 +226,24 @@ impl Account {
         self.http2
     }
 
+    /// How its requests leave the machine.
+    #[must_use]
+    pub const fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
+    /// Refuses an account that no message to a hub has room for. Asked where an account is written
+    /// down, not where it is read: one that an older build let in stays usable beside it.
+    ///
+    /// # Errors
+    /// [`AccountRefused::TooLarge`].
+    pub fn check_announcement(&self) -> Result<(), AccountRefused> {
+        match control::pages(&[self.announcement()]) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(AccountRefused::TooLarge),
+        }
+    }
+
     /// The account as the hub hears of it: no host and no secret.
     #[must_use]
     pub fn announcement(&self) -> control::Account {
@@ -242,6 +277,7 @@ impl Account {
             max_concurrency: self.max_concurrency.get(),
             permitted_use: use_text(&self.permitted_use),
             http2: self.http2,
+            egress: self.egress.clone(),
         }
     }
 }
@@ -268,6 +304,7 @@ mod tests {
             max_concurrency: 4,
             permitted_use: "own".into(),
             http2: false,
+            egress: Egress::Direct,
         }
     }
 
@@ -276,6 +313,7 @@ mod tests {
         let mut azure = draft(Provider::Azure, "myres.openai.azure.com");
         azure.deployments.insert("prod".into(), ModelName::parse("gpt-4o").expect("model"));
         azure.permitted_use = "licensed:C-1".into();
+        azure.egress = "socks5://me@proxy.example:1080".parse().expect("egress");
         let account = azure.clone().check(id()).expect("valid");
         assert_eq!(account.draft(), azure);
         let json = serde_json::to_string(&azure).expect("json");
@@ -309,5 +347,18 @@ mod tests {
             assert_eq!(use_text(&parse_use(text).expect("use")), text);
         }
         assert_eq!(parse_use("resale"), Err(AccountRefused::Use));
+    }
+
+    #[test]
+    fn an_account_that_no_message_has_room_for_is_refused_before_it_is_written_down() {
+        let mut large = draft(Provider::Azure, "myres");
+        for at in 0..MODELS_PER_ACCOUNT_MAX {
+            let model = ModelName::parse(&format!("m{at}-{}", "x".repeat(200))).expect("model");
+            large.deployments.insert(format!("d{at}-{}", "y".repeat(200)), model);
+        }
+        let large = large.check(id()).expect("each part is within its limit");
+        assert_eq!(large.check_announcement(), Err(AccountRefused::TooLarge));
+        let small = draft(Provider::OpenAi, "").check(id()).expect("valid");
+        assert_eq!(small.check_announcement(), Ok(()));
     }
 }

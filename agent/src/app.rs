@@ -8,19 +8,25 @@
 //! machine's network, a simulated agent a loopback table. Nothing in a data directory, a setting or
 //! a message can change a table.
 
-use crate::config::AgentConfig;
+mod reload;
+
+pub use reload::Reloader;
+
+use crate::config::{AgentConfig, Overrides};
 use crate::datadir::{DataDir, DataDirError, DirLock};
 use crate::exchange::Exchanges;
 use crate::lifecycle::Stop;
 use crate::limits::AccountLimits;
 use crate::status::{StatusBoard, Subject};
+use crate::telemetry::LogFilter;
 use crate::uplink::{
     HubNet, IdentityFiles, IdentityFilesError, SessionParts, SystemNet, Uplink, UplinkError,
 };
 use crate::upstream::{Dial, SystemDial, TlsSetupError, Upstream, official_roots};
 use crate::vault::{self, Vault, VaultError};
+use reload::Accounts;
 use rustls::RootCertStore;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -105,8 +111,9 @@ pub enum RunError {
 pub struct Agent {
     data: DataDir,
     uplink: Uplink,
-    vault: Arc<Vault>,
-    accounts: watch::Sender<Vec<Arc<crate::account::Account>>>,
+    accounts: Accounts,
+    drain: watch::Sender<Duration>,
+    config: AgentConfig,
     board: StatusBoard,
     tasks: TaskTracker,
     stop: Stop,
@@ -131,7 +138,8 @@ impl Agent {
         let files = IdentityFiles::new(data.clone());
         let (identity, record) = files.load()?;
         let vault = Arc::new(Vault::open(&data)?);
-        let (accounts, known) = watch::channel(vault.accounts());
+        let (published, known) = watch::channel(vault.accounts());
+        let (drain, drain_deadline) = watch::channel(config.drain_deadline());
         let tasks = TaskTracker::new();
         let limits = AccountLimits::default();
         let instance = InstanceId::generate(clock.as_ref(), entropy.as_ref());
@@ -143,11 +151,17 @@ impl Agent {
         };
         let board = StatusBoard::new(subject, Arc::clone(&clock), limits.clone(), known.clone());
         let upstream = Upstream::new(dial, roots, config.upstream(), tasks.clone())?;
-        let exchanges = Exchanges::new(Arc::clone(&vault), limits, hosts, upstream);
+        let accounts = Accounts {
+            vault: Arc::clone(&vault),
+            published,
+            limits: limits.clone(),
+            upstream: upstream.clone(),
+        };
+        let exchanges = Exchanges::new(vault, limits, hosts, upstream);
         let uplink = Uplink {
             identity: watch::Sender::new(Arc::new(identity)),
             files,
-            record,
+            record: watch::Sender::new(Arc::new(record)),
             net,
             parts: SessionParts {
                 exchanges,
@@ -157,10 +171,11 @@ impl Agent {
                 entropy,
                 stop: stop.clone(),
                 board: board.clone(),
-                drain_deadline: config.drain_deadline(),
+                drain_deadline,
             },
         };
-        Ok(Self { data, uplink, vault, accounts, board, tasks, stop, lock, watch_files })
+        let config = config.clone();
+        Ok(Self { data, uplink, accounts, drain, config, board, tasks, stop, lock, watch_files })
     }
 
     /// Who it is.
@@ -181,6 +196,22 @@ impl Agent {
         self.board.clone()
     }
 
+    /// What takes this agent's files over while it runs. `flags` stay above them, and `logs` is the
+    /// process's log filter, where it may be changed.
+    #[must_use]
+    pub fn reloader(&self, flags: Overrides, logs: Option<LogFilter>) -> Reloader {
+        Reloader {
+            data: self.data.clone(),
+            accounts: self.accounts.clone(),
+            drain: self.drain.clone(),
+            identity: self.uplink.identity.clone(),
+            record: self.uplink.record.clone(),
+            in_force: Mutex::new(self.config.clone()),
+            flags,
+            logs,
+        }
+    }
+
     /// Serves until the stop given to [`Agent::new`] is asked for and its streams have finished, or
     /// until the hub turns the agent away.
     ///
@@ -190,12 +221,24 @@ impl Agent {
     /// # Cancel safety
     /// Dropping it drops every exchange and closes the tunnel.
     pub async fn run(self) -> Result<(), RunError> {
-        let Self { data, uplink, vault, accounts, board, tasks, stop, lock, watch_files } = self;
+        let Self {
+            data,
+            uplink,
+            accounts,
+            drain,
+            config: _,
+            board,
+            tasks,
+            stop,
+            lock,
+            watch_files,
+        } = self;
         let mut critical = JoinSet::new();
         critical.spawn(async move { uplink.run().await.map_err(RunError::from) });
         let mut helpers = JoinSet::new();
         if watch_files {
-            helpers.spawn(vault::follow(vault, accounts.clone()));
+            let (vault, accounts) = (Arc::clone(&accounts.vault), accounts.clone());
+            helpers.spawn(vault::follow(vault, move || accounts.refresh()));
             helpers.spawn(board.clone().keep_file(data.clone()));
         }
         let ended = tokio::select! {
@@ -214,7 +257,7 @@ impl Agent {
                 Err(RunError::Task("vault or status"))
             }
         };
-        drop(accounts);
+        drop((accounts, drain));
         helpers.shutdown().await;
         // What is left are connections to providers, which close once nobody uses them.
         tasks.close();

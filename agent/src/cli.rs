@@ -5,12 +5,16 @@
 //! without echo. With `--json` one JSON value goes to standard output and nothing else does.
 
 pub mod account;
+pub mod backup;
+pub mod doctor;
+mod input;
 pub mod join;
 pub mod run;
 pub mod status;
 
-use crate::account::AccountRefused;
+use crate::account::{AccountRefused, EgressRefused};
 use crate::app::{RunError, StartError};
+use crate::backup::BackupError;
 use crate::config::ConfigError;
 use crate::datadir::{DataDir, DataDirError};
 use crate::status::StatusError;
@@ -46,6 +50,26 @@ pub enum Command {
     /// Show what the agent on this machine is doing
     #[command(after_help = "Example:\n  weft-agent status --json | jq -r .state")]
     Status(status::Status),
+    /// Look at everything that an agent needs, and say what to do where something is wrong
+    #[command(after_help = "Examples:\n  weft-agent doctor --data /var/lib/weft-agent\n  \
+        weft-agent doctor --json | jq -r '.findings[] | select(.level != \"ok\")'\n\n\
+        No request and no key is sent to a provider, and a running agent is not disturbed. The \
+        exit code is 0 where nothing failed.")]
+    Doctor(doctor::Doctor),
+    /// Write identity, vault and settings into one file, also while the agent runs
+    #[command(
+        after_help = "Example:\n  weft-agent backup --to agent.backup --data /var/lib/weft-agent\n\n\
+        The file holds the provider keys AND the key that opens them: whoever has it has them. It \
+        is made readable by you alone; keep it so, and encrypt it before it leaves the machine."
+    )]
+    Backup(backup::Backup),
+    /// Make a data directory from a backup
+    #[command(
+        after_help = "Example:\n  weft-agent restore --from agent.backup --data /var/lib/weft-agent\n\n\
+        The directory must be new or empty. The restored agent has the SAME identity: never run it \
+        while the old one runs, or the hub parks both. To double an agent, join another one."
+    )]
+    Restore(backup::Restore),
 }
 
 /// Where the agent's files are.
@@ -89,6 +113,9 @@ pub enum CliError {
     /// The account's declaration was refused.
     #[error(transparent)]
     Account(#[from] AccountRefused),
+    /// The egress is none.
+    #[error(transparent)]
+    Egress(#[from] EgressRefused),
     /// No account, or more than one, is called so.
     #[error("{found} accounts are called {name:?}: give the id that `account list` shows")]
     Which {
@@ -106,18 +133,32 @@ pub enum CliError {
     /// There is no status.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// The backup was not made or not restored.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// The doctor found something that does not work.
+    #[error("{failed} of {checks} checks failed")]
+    Unwell {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        checks: usize,
+    },
 }
 
 impl DataArg {
-    fn open(&self) -> Result<DataDir, CliError> {
-        let path = match &self.data {
-            Some(path) => path.clone(),
-            None => std::env::home_dir()
+    fn path(&self) -> Result<PathBuf, CliError> {
+        match &self.data {
+            Some(path) => Ok(path.clone()),
+            None => Ok(std::env::home_dir()
                 .filter(|home| home.is_absolute())
                 .ok_or(CliError::NoDataDir)?
-                .join(".local/share/weft-agent"),
-        };
-        Ok(DataDir::open(path)?)
+                .join(".local/share/weft-agent")),
+        }
+    }
+
+    fn open(&self) -> Result<DataDir, CliError> {
+        Ok(DataDir::open(self.path()?)?)
     }
 }
 
@@ -133,20 +174,30 @@ impl Command {
             Self::Account(account) => account.execute(),
             Self::Run(run) => run.execute(hosts).await,
             Self::Status(status) => status.execute(),
+            Self::Doctor(doctor) => doctor.execute(hosts).await,
+            Self::Backup(backup) => backup.execute(),
+            Self::Restore(restore) => restore.execute(),
         }
     }
 }
 
 /// Writes one JSON value and a line end to standard output.
 fn print_json(value: &impl Serialize) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
+    let mut json = serde_json::to_vec_pretty(value).map_err(io::Error::from)?;
+    json.push(b'\n');
+    print(&json)
 }
 
 /// Writes one line to standard output.
 fn print_line(line: &str) -> Result<(), CliError> {
-    writeln!(io::stdout().lock(), "{line}")?;
-    Ok(())
+    print(format!("{line}\n").as_bytes())
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(bytes: &[u8]) -> Result<(), CliError> {
+    match io::stdout().lock().write_all(bytes) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -75,6 +75,15 @@ impl AgentConfig {
         Self::from_sources(data, config::Environment::with_prefix("WEFT"), flags)
     }
 
+    /// Reads the settings file alone.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of_file(data: &DataDir) -> Result<Self, ConfigError> {
+        let nothing = config::Environment::with_prefix("WEFT").source(Some(config::Map::new()));
+        Self::from_sources(data, nothing, Overrides::default())
+    }
+
     fn from_sources(
         data: &DataDir,
         environment: config::Environment,

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Mode of the directory when it is made here.
 const DIRECTORY_MODE: u32 = 0o700;
+/// The file whose lock a run holds.
+const RUN_LOCK: &str = "run.lock";
 /// Mode of every file made here.
 const FILE_MODE: u32 = 0o600;
 
@@ -50,6 +52,22 @@ impl DataDir {
         let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&root);
         match made {
             Ok(()) => Ok(Self { root }),
+            Err(source) => Err(DataDirError::Directory { path: root, source }),
+        }
+    }
+
+    /// The directory at `root`, as it is: nothing is made.
+    ///
+    /// # Errors
+    /// [`DataDirError::Directory`] where there is none.
+    pub fn existing(root: impl Into<PathBuf>) -> Result<Self, DataDirError> {
+        let root = root.into();
+        match fs::metadata(&root) {
+            Ok(metadata) if metadata.is_dir() => Ok(Self { root }),
+            Ok(_) => {
+                let source = io::ErrorKind::NotADirectory.into();
+                Err(DataDirError::Directory { path: root, source })
+            }
             Err(source) => Err(DataDirError::Directory { path: root, source }),
         }
     }
@@ -95,7 +113,7 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Busy`] while another process holds it.
     pub fn lock_run(&self) -> Result<DirLock, DataDirError> {
-        let file = self.lock_file("run.lock")?;
+        let file = self.lock_file(RUN_LOCK)?;
         match file.try_lock() {
             Ok(()) => Ok(DirLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::Busy { path: self.root.clone() }),
@@ -110,6 +128,10 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Directory`] when the lock file cannot be read.
     pub fn is_running(&self) -> Result<bool, DataDirError> {
+        // Where no agent ever ran, the question makes no file that its user could not open.
+        if !self.root.join(RUN_LOCK).exists() {
+            return Ok(false);
+        }
         match self.lock_run() {
             Ok(lock) => {
                 drop(lock);

@@ -14,6 +14,7 @@ mod authorize;
 mod call;
 mod fault;
 mod stream;
+mod switch;
 
 use crate::limits::AccountLimits;
 use crate::upstream::Upstream;

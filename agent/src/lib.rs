@@ -10,9 +10,11 @@
 
 pub mod account;
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod datadir;
+pub mod doctor;
 pub mod exchange;
 pub mod lifecycle;
 pub mod limits;

@@ -1,8 +1,9 @@
-//! How a run ends: softly on the first signal, by force on the second.
+//! How a run ends, softly on the first signal, by force on the second; and when it reloads.
 //!
 //! ```text
 //!  SIGTERM or SIGINT ─▶ soft: no new exchanges, streams finish ─▶ all done, or the deadline ─▶ end
 //!  once more         ─▶ hard: everything is dropped at once
+//!  SIGHUP            ─▶ the files are read again
 //! ```
 //! A hard stop is also a soft one: whoever waits for `soft` wakes for both. Signals are read in one
 //! place; the library itself only knows a [`Stop`].
@@ -73,6 +74,28 @@ pub async fn follow_signals(stop: Stop) -> std::io::Result<()> {
         }
         tracing::info!(forced = stop.is_soft(), "stopping");
         stop.escalate();
+    }
+}
+
+/// Calls `reload` for every SIGHUP, for as long as it is polled. It may block.
+///
+/// # Errors
+/// What the system said when the signal could not be taken over.
+pub async fn follow_hangups(
+    reload: impl Fn() + Send + Sync + 'static,
+) -> std::io::Result<std::convert::Infallible> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = signal(SignalKind::hangup())?;
+    let reload = std::sync::Arc::new(reload);
+    loop {
+        if hangups.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        let reload = std::sync::Arc::clone(&reload);
+        // One after the other: a signal that comes meanwhile is another reload.
+        if tokio::task::spawn_blocking(move || reload()).await.is_err() {
+            tracing::error!("a reload panicked: it may have been taken over in part");
+        }
     }
 }
 

@@ -102,6 +102,18 @@ impl AccountLimits {
         slots.retain(|id, slot| slot.in_flight > 0 || known.contains(id));
     }
 
+    /// Lets an account serve again at once, whatever it was paused for: its owner changed it.
+    pub fn forgive(&self, account: AccountId) {
+        {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(slot) = slots.get_mut(&account) else {
+                return;
+            };
+            slot.health = Health::default();
+        }
+        self.changes.send_modify(|count| *count += 1);
+    }
+
     /// Wakes whenever an account pauses or serves again.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -211,6 +223,20 @@ mod tests {
         assert_eq!(limits.in_flight(), 0);
         limits.retain(&[]);
         assert!(limits.admit(id(1), TWO).is_ok());
+    }
+
+    #[test]
+    fn an_account_that_its_owner_changed_serves_again_and_the_hub_can_hear_of_it() {
+        let limits = AccountLimits::default();
+        for _ in 0..health::FAULTS_TO_PAUSE {
+            limits.admit(id(1), TWO).expect("room").faulted(AccountFault::Unauthorized);
+        }
+        assert_eq!(limits.admit(id(1), TWO).err(), Some(NotAdmitted::Paused));
+        let changes = limits.changes();
+        limits.forgive(id(1));
+        assert!(changes.has_changed().expect("open"));
+        assert!(limits.admit(id(1), TWO).is_ok());
+        limits.forgive(id(2));
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! what an operator wants to find tomorrow; `debug` one line per exchange.
 
 use serde::{Deserialize, Serialize};
-use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use std::io::{self, IsTerminal};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 /// The shape of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -33,21 +35,39 @@ pub enum TelemetryError {
     Twice,
 }
 
+/// The filter of the process's logs, which can be changed while they are written.
+#[derive(Debug, Clone)]
+pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Puts `filter` in the place of the one in force.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Filter`]; the old one stays.
+    pub fn set(&self, filter: &str) -> Result<(), TelemetryError> {
+        self.0
+            .reload(parse(filter)?)
+            .map_err(|_| TelemetryError::Filter { filter: filter.to_owned() })
+    }
+}
+
 /// Sets the process's logs up; once, from a binary.
 ///
 /// # Errors
 /// [`TelemetryError`].
-pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let parsed = EnvFilter::try_new(filter)
-        .map_err(|_| TelemetryError::Filter { filter: filter.to_owned() })?;
+pub fn init(format: LogFormat, filter: &str) -> Result<LogFilter, TelemetryError> {
+    let (filter, handle) = reload::Layer::new(parse(filter)?);
+    let registry = tracing_subscriber::registry().with(filter);
     // Colours are for a person's terminal: in a file they are noise.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(parsed)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+    let lines = fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     }
-    .map_err(|_| TelemetryError::Twice)
+    .map_err(|_| TelemetryError::Twice)?;
+    Ok(LogFilter(handle))
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter { filter: filter.to_owned() })
 }

@@ -11,6 +11,7 @@ mod dial;
 mod identity;
 mod join;
 mod net;
+mod probe;
 mod session;
 mod tunnel;
 
@@ -18,6 +19,7 @@ pub use dial::UplinkError;
 pub use identity::{HubRecord, IdentityFiles, IdentityFilesError};
 pub use join::{JoinError, Joined, join};
 pub use net::{HubNet, ResolveFuture, SystemNet};
+pub use probe::{MTU_CEILING, MTU_FLOOR, Seen, probe, show};
 pub use tunnel::ConnectError;
 
 pub(crate) use dial::Uplink;

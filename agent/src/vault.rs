@@ -11,127 +11,31 @@
 //! vault never logs, never serialises a secret, and has no call that gives one out but
 //! [`Vault::lend`].
 
+mod entries;
+mod error;
 mod format;
 mod key;
 mod secret;
 mod watch;
+mod way;
 
-pub use secret::{LentKey, Secret};
+pub use entries::{Changes, EGRESSES_MAX};
+pub use error::VaultError;
+pub use secret::{LentKey, PROXY_PASSWORD_BYTES_MAX, ProxyPassword, Secret};
+pub use way::Way;
 
 pub(crate) use watch::follow;
 
-use crate::account::{Account, AccountDraft, AccountRefused};
-use crate::datadir::{self, DataDir, DataDirError};
+use crate::account::{Account, AccountDraft};
+use crate::datadir::{self, DataDir};
+use entries::{Inner, label_taken, load, open_entry, rewritten};
 use format::SealedEntry;
-use key::{NONCE_BYTES, VaultKey};
-use std::collections::BTreeMap;
+use key::VaultKey;
 use std::fmt;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use weft_proto::entropy::Entropy;
 use weft_proto::ids::AccountId;
-
-/// What can be wrong with the vault, its key, or a request to it.
-#[derive(Debug, thiserror::Error)]
-pub enum VaultError {
-    /// There is a vault but no key file.
-    #[error(
-        "the vault's key file {} is missing: put it back from your backup; without it the accounts \
-         must be added again",
-        path.display()
-    )]
-    KeyMissing {
-        /// Where it should stand.
-        path: PathBuf,
-    },
-    /// Others than the owner may read the key file.
-    #[error(
-        "the vault's key file {} can be read by others (mode {mode:03o}): run `chmod 600 {}` and \
-         think about whether the keys were seen",
-        path.display(), path.display()
-    )]
-    KeyPermissions {
-        /// The key file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The key file does not hold a key.
-    #[error("{} is not a vault key file: put it back from your backup", path.display())]
-    KeyMalformed {
-        /// The key file.
-        path: PathBuf,
-    },
-    /// No entry opens: the key is another one's.
-    #[error("the key file does not belong to the vault {}: nothing was changed", path.display())]
-    WrongKey {
-        /// The vault file.
-        path: PathBuf,
-    },
-    /// Some entries open and this one does not, or what it says is no account.
-    #[error(
-        "account {account} in the vault {} is damaged: restore the file from your backup; nothing \
-         was changed",
-        path.display()
-    )]
-    Damaged {
-        /// The vault file.
-        path: PathBuf,
-        /// The account that does not open.
-        account: AccountId,
-    },
-    /// The file is not a vault of this version.
-    #[error("the vault {} cannot be read: {what}; nothing was changed", path.display())]
-    Malformed {
-        /// The vault file.
-        path: PathBuf,
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// The system refused.
-    #[error("cannot use {}", path.display())]
-    File {
-        /// The file in question.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The declaration is not an account.
-    #[error(transparent)]
-    Account(#[from] AccountRefused),
-    /// Another account of this provider has this label.
-    #[error("there is already a {provider} account labelled {label:?}")]
-    LabelTaken {
-        /// The provider.
-        provider: weft_proto::provider::Provider,
-        /// The label.
-        label: String,
-    },
-    /// The vault is full.
-    #[error("the vault holds {} accounts, which is the most it may", format::ENTRIES_MAX)]
-    Full,
-    /// No such account.
-    #[error("there is no account {0}")]
-    Unknown(AccountId),
-    /// The secret is not one that a provider gives out.
-    #[error("that is no provider key: want 1 to 4096 visible ASCII characters on one line")]
-    SecretInvalid,
-    /// The cipher refused.
-    #[error("sealing failed")]
-    Seal,
-}
-
-/// One account in memory: what is known of it, and its sealed secret.
-#[derive(Debug)]
-struct Entry {
-    account: Arc<Account>,
-    sealed: SealedEntry,
-}
 
 /// All accounts of one agent, secrets sealed.
 pub struct Vault {
@@ -139,13 +43,8 @@ pub struct Vault {
     key_path: PathBuf,
     data: DataDir,
     inner: RwLock<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    key: Option<VaultKey>,
-    /// In the order of their ids, which is the order of their making.
-    entries: BTreeMap<AccountId, Entry>,
+    /// One reload at a time, or an older reading could come to stand above a newer one.
+    reloading: Mutex<()>,
 }
 
 impl fmt::Debug for Vault {
@@ -163,19 +62,28 @@ impl Vault {
     pub fn open(data: &DataDir) -> Result<Self, VaultError> {
         let path = data.vault_file();
         let key_path = data.vault_key_file();
-        let inner = load(&path, &key_path)?;
-        Ok(Self { path, key_path, data: data.clone(), inner: RwLock::new(inner) })
+        let inner = load(&path, &key_path, &Inner::default())?;
+        let (inner, reloading) = (RwLock::new(inner), Mutex::default());
+        Ok(Self { path, key_path, data: data.clone(), inner, reloading })
     }
 
     /// Reads the files again, after another process changed them. On an error the accounts that
-    /// were known stay in use.
+    /// were known stay in use. Requests that run keep the keys that they were lent.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn reload(&self) -> Result<(), VaultError> {
-        let inner = load(&self.path, &self.key_path)?;
-        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = inner;
-        Ok(())
+    pub fn reload(&self) -> Result<Changes, VaultError> {
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = self.load()?;
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let changes = inner.changes_to(&fresh);
+        *inner = fresh;
+        Ok(changes)
+    }
+
+    fn load(&self) -> Result<Inner, VaultError> {
+        let known = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        load(&self.path, &self.key_path, &known)
     }
 
     /// All accounts, in the order of their making.
@@ -204,7 +112,17 @@ impl Vault {
         };
         let plain = open_entry(key, &entry.sealed)
             .ok_or_else(|| VaultError::Damaged { path: self.path.clone(), account: id })?;
-        LentKey::shape(entry.account.provider(), &plain)
+        LentKey::shape(entry.account.provider(), secret::key_of(&plain), entry.way.clone())
+    }
+
+    /// The proxy that an account's requests leave through; `None` where they leave directly.
+    ///
+    /// # Errors
+    /// [`VaultError::Unknown`] where the account is gone.
+    pub fn way(&self, id: AccountId) -> Result<Option<Arc<Way>>, VaultError> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = inner.entries.get(&id).ok_or(VaultError::Unknown(id))?;
+        Ok(entry.way.clone())
     }
 
     /// Adds an account and writes the vault. Makes the key file with the first account.
@@ -219,39 +137,72 @@ impl Vault {
         entropy: &dyn Entropy,
     ) -> Result<Arc<Account>, VaultError> {
         let account = Arc::new(draft.clone().check(id)?);
+        account.check_announcement()?;
         self.edit(|inner, key_path| {
             if inner.entries.len() >= format::ENTRIES_MAX {
                 return Err(VaultError::Full);
             }
-            let taken = inner.entries.values().any(|entry| {
-                entry.account.provider() == account.provider()
-                    && entry.account.label() == account.label()
-            });
-            if taken || inner.entries.contains_key(&id) {
-                return Err(VaultError::LabelTaken {
-                    provider: account.provider(),
-                    label: account.label().to_owned(),
+            if inner.entries.contains_key(&id) {
+                return Err(label_taken(&account));
+            }
+            if inner.key.is_none() {
+                inner.key = Some(match key_path.exists() {
+                    true => VaultKey::load(key_path)?,
+                    false => VaultKey::create(key_path, entropy)?,
                 });
             }
-            let key = match inner.key.take() {
-                Some(key) => key,
-                None if key_path.exists() => VaultKey::load(key_path)?,
-                None => VaultKey::create(key_path, entropy)?,
-            };
             let meta = serde_json::to_vec(&draft).map_err(|_| VaultError::Seal)?;
-            if meta.len() > format::META_BYTES_MAX {
-                return Err(VaultError::Account(AccountRefused::Deployments));
-            }
-            let mut nonce = [0; NONCE_BYTES];
-            entropy.fill(&mut nonce);
-            let aad = format::additional_data(id, &meta);
-            let sealed = key.seal(nonce, &aad, secret.expose())?;
-            let sealed = SealedEntry { id, meta, nonce, sealed };
-            inner.key = Some(key);
-            inner.entries.insert(id, Entry { account: Arc::clone(&account), sealed });
-            Ok(())
+            inner.put(&account, meta, secret, entropy)
         })?;
         Ok(account)
+    }
+
+    /// Changes what an account declares, and writes the vault; its key stays. `password` is that of
+    /// its proxy, where the egress is new; otherwise the old one stays.
+    ///
+    /// # Errors
+    /// [`VaultError`]; on any error neither file nor memory has changed.
+    pub fn set(
+        &self,
+        id: AccountId,
+        change: impl FnOnce(&mut AccountDraft),
+        password: Option<ProxyPassword>,
+        entropy: &dyn Entropy,
+    ) -> Result<Arc<Account>, VaultError> {
+        let mut changed = None;
+        self.edit(|inner, _| {
+            let (old, secret) = inner.take_out(id, &self.path)?;
+            let mut draft = old.account.draft();
+            change(&mut draft);
+            let account = Arc::new(draft.clone().check(id)?);
+            account.check_announcement()?;
+            // A password belongs to one proxy: another one is not shown it.
+            let keeps = password.is_none() && account.egress() == old.account.egress();
+            let secret = if keeps { secret } else { secret.with_proxy_password(password) };
+            let meta = rewritten(&old.sealed.meta, &draft).ok_or(VaultError::Seal)?;
+            inner.put(&account, meta, secret, entropy)?;
+            changed = Some(account);
+            Ok(())
+        })?;
+        changed.ok_or(VaultError::Unknown(id))
+    }
+
+    /// Replaces an account's key, and writes the vault; what it declares and the password of its
+    /// proxy stay.
+    ///
+    /// # Errors
+    /// [`VaultError`]; on any error neither file nor memory has changed.
+    pub fn set_key(
+        &self,
+        id: AccountId,
+        secret: Secret,
+        entropy: &dyn Entropy,
+    ) -> Result<(), VaultError> {
+        self.edit(|inner, _| {
+            let (old, before) = inner.take_out(id, &self.path)?;
+            let secret = secret.with_password_of(before);
+            inner.put(&old.account, old.sealed.meta.clone(), secret, entropy)
+        })
     }
 
     /// Removes an account and writes the vault.
@@ -272,7 +223,7 @@ impl Vault {
         change: impl FnOnce(&mut Inner, &Path) -> Result<(), VaultError>,
     ) -> Result<(), VaultError> {
         let lock = self.data.lock_edit()?;
-        let mut inner = load(&self.path, &self.key_path)?;
+        let mut inner = self.load()?;
         change(&mut inner, &self.key_path)?;
         let entries: Vec<SealedEntry> =
             inner.entries.values().map(|entry| entry.sealed.clone()).collect();
@@ -286,40 +237,6 @@ impl Vault {
         drop(lock);
         Ok(())
     }
-}
-
-fn open_entry(key: &VaultKey, entry: &SealedEntry) -> Option<zeroize::Zeroizing<Vec<u8>>> {
-    key.open(entry.nonce, &format::additional_data(entry.id, &entry.meta), &entry.sealed)
-}
-
-fn load(path: &Path, key_path: &Path) -> Result<Inner, VaultError> {
-    let file_error = |source| VaultError::File { path: path.to_owned(), source };
-    let malformed = |what| VaultError::Malformed { path: path.to_owned(), what };
-    let bytes = match fs::metadata(path) {
-        Ok(metadata) if metadata.len() > format::FILE_BYTES_MAX => {
-            return Err(malformed("it is longer than a vault can be"));
-        }
-        Ok(_) => fs::read(path).map_err(file_error)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Inner::default()),
-        Err(source) => return Err(file_error(source)),
-    };
-    let sealed = format::decode(&bytes).map_err(|what| malformed(what.0))?;
-    let key = VaultKey::load(key_path)?;
-    let opens: Vec<bool> = sealed.iter().map(|entry| open_entry(&key, entry).is_some()).collect();
-    if !sealed.is_empty() && !opens.contains(&true) {
-        return Err(VaultError::WrongKey { path: path.to_owned() });
-    }
-    let mut entries = BTreeMap::new();
-    for (sealed, opens) in sealed.into_iter().zip(opens) {
-        let id = sealed.id;
-        let account = opens
-            .then(|| serde_json::from_slice::<AccountDraft>(&sealed.meta).ok())
-            .flatten()
-            .and_then(|draft| draft.check(id).ok())
-            .ok_or_else(|| VaultError::Damaged { path: path.to_owned(), account: id })?;
-        entries.insert(id, Entry { account: Arc::new(account), sealed });
-    }
-    Ok(Inner { key: Some(key), entries })
 }
 
 #[cfg(test)]

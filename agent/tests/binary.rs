@@ -91,17 +91,77 @@ fn a_key_comes_from_standard_input_and_is_never_shown() {
 }
 
 #[test]
+fn an_account_is_changed_without_its_key_being_typed_again() {
+    const PASSWORD: &str = "prxy-pass-word";
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let data = dir.path();
+    let egress = "http://me@proxy.example:3128";
+    let base = ["account", "add", "--provider", "openai", "--label", "main", "--egress"];
+    let add = |egress: &str, input: &str| agent(data, &[&base[..], &[egress]].concat(), input);
+    // A password in the argument is refused, and not repeated.
+    let typed = add(&format!("http://me:{PASSWORD}@proxy.example:3128"), SECRET);
+    assert!(!typed.status.success() && text(&typed).contains("second line"), "{}", text(&typed));
+    let without = add(egress, &format!("{SECRET}\n"));
+    assert!(!without.status.success() && text(&without).contains("password"));
+    let added = add(egress, &format!("{SECRET}\n{PASSWORD}\n"));
+    assert!(added.status.success(), "{}", text(&added));
+    let changes: [(&[&str], &str); 4] = [
+        (&["account", "set", "main", "--concurrency", "3", "--models", "gpt-*", "--json"], ""),
+        (&["account", "set", "main", "--use", "organisation", "--http2", "true"], ""),
+        (&["account", "set-key", "main"], "sk-another-key\n"),
+        (&["account", "set", "main", "--egress", "socks5://you@10.0.0.1:1080"], PASSWORD),
+    ];
+    let mut outputs = vec![typed, without, added];
+    for (arguments, input) in changes {
+        let output = agent(data, arguments, input);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+        outputs.push(output);
+    }
+    let listed = agent(data, &["account", "list", "--json"], "");
+    let list: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("json");
+    assert_eq!(list[0]["egress"], "socks5://you@10.0.0.1:1080");
+    assert_eq!(list[0]["max_concurrency"], 3);
+    assert_eq!(list[0]["permitted_use"], "organisation");
+    assert_eq!(list[0]["http2"], true);
+    outputs.push(listed);
+    for bad in [&["account", "set", "main"][..], &["account", "set", "none", "--http2", "true"]] {
+        let output = agent(data, bad, "");
+        assert!(!output.status.success());
+        outputs.push(output);
+    }
+    for output in &outputs {
+        assert!(!text(output).contains(SECRET) && !text(output).contains("sk-another"));
+        assert!(!text(output).contains(PASSWORD), "{}", text(output));
+    }
+}
+
+#[test]
+fn a_doctor_without_a_directory_makes_none_and_says_how_to_begin() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let data = dir.path().join("none");
+    let output = agent(&data, &["doctor"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("weft-agent join"), "{}", text(&output));
+    assert!(!data.exists());
+}
+
+#[test]
 fn every_help_has_an_example() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 13] = [
         &[],
         &["join"],
         &["account"],
         &["account", "add"],
         &["account", "list"],
+        &["account", "set"],
+        &["account", "set-key"],
         &["account", "remove"],
         &["run"],
         &["status"],
+        &["doctor"],
+        &["backup"],
+        &["restore"],
     ];
     for command in commands {
         let mut arguments = command.to_vec();

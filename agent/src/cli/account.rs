@@ -1,22 +1,23 @@
-//! `weft-agent account add | list | remove`.
+//! `weft-agent account add | list | set | set-key | remove`.
 
-use super::{CliError, DataArg, print_json, print_line};
+mod set;
+
+pub use set::{Set, SetKey};
+
+use super::{CliError, DataArg, input, print_json, print_line};
+use crate::account::Egress;
 use crate::account::{Account as Declared, AccountDraft, DEFAULT_CONCURRENCY, use_text};
-use crate::vault::{Secret, Vault};
+use crate::vault::Vault;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Read};
+use std::fmt;
 use weft_proto::entropy::OsEntropy;
 use weft_proto::ids::AccountId;
 use weft_proto::model::{ModelName, ModelPatterns};
 use weft_proto::provider::Provider;
 use weft_proto::time::SystemClock;
-use zeroize::Zeroizing;
-
-/// Most bytes of standard input that are taken for a key.
-const INPUT_BYTES_MAX: u64 = 8 * 1024;
 
 /// What can be done with accounts.
 #[derive(Debug, Subcommand)]
@@ -24,14 +25,33 @@ pub enum Account {
     /// Add an account; its key is read from standard input
     #[command(
         after_help = "Examples:\n  weft-agent account add --provider openai --label main < key.txt\n  \
-        weft-agent account add --provider azure --site myres --label prod --deployment chat=gpt-4o\n\n\
-        The key is never an argument: type it when asked, or pipe it in. By adding an account you \
-        attest that you may use it as --use says."
+        weft-agent account add --provider azure --site myres --label prod --deployment chat=gpt-4o\n  \
+        cat key.txt password.txt | weft-agent account add --provider openai --label far --egress \
+        socks5://me@proxy.example:1080\n\n\
+        The key is never an argument: type it when asked, or pipe it in. Where --egress names a \
+        user, the proxy's password is asked for behind the key, or stands on the second line of \
+        standard input. A proxy is never taken from the environment; the provider's name is \
+        resolved by the proxy, and TLS with the provider is verified inside the tunnel. By adding \
+        an account you attest that you may use it as --use says."
     )]
     Add(Add),
     /// List the accounts, without their keys
     #[command(after_help = "Example:\n  weft-agent account list --json | jq -r '.[].label'")]
     List(List),
+    /// Change what an account declares; its key stays
+    #[command(
+        after_help = "Examples:\n  weft-agent account set main --concurrency 8 --models 'gpt-4o*'\n  \
+        weft-agent account set main --egress http://me@proxy.example:3128 < password.txt\n\n\
+        Where --egress names a user, the proxy's password is asked for, or read from standard \
+        input. A running agent takes the change over within a second; requests that run go on."
+    )]
+    Set(Set),
+    /// Replace an account's key; the new one is read from standard input
+    #[command(
+        after_help = "Example:\n  weft-agent account set-key main < key.txt\n\nRequests that run \
+        end with the key that they began with. The password of the account's proxy stays."
+    )]
+    SetKey(SetKey),
     /// Remove an account and its key
     #[command(after_help = "Example:\n  weft-agent account remove main")]
     Remove(Remove),
@@ -64,6 +84,10 @@ pub struct Add {
     /// Call the provider over one HTTP/2 connection instead of pooled HTTP/1.1 ones
     #[arg(long)]
     http2: bool,
+    /// How its requests leave: `direct`, or http, https or socks5 as `http://[USER@]HOST:PORT`
+    // Text here: clap repeats what it cannot parse, and it may hold a password.
+    #[arg(long, default_value = "direct")]
+    egress: String,
     #[command(flatten)]
     data: DataArg,
     /// Print JSON
@@ -98,6 +122,8 @@ impl Account {
         match self {
             Self::Add(add) => add.execute(),
             Self::List(list) => list.execute(),
+            Self::Set(set) => set.execute(),
+            Self::SetKey(set) => set.execute(),
             Self::Remove(remove) => remove.execute(),
         }
     }
@@ -115,11 +141,12 @@ impl Add {
             max_concurrency: self.concurrency,
             permitted_use: self.permitted_use,
             http2: self.http2,
+            egress: self.egress.parse()?,
         };
         // A declaration that will be refused is refused before anybody types a key.
-        drop(draft.clone().check(id)?);
+        draft.clone().check(id)?.check_announcement()?;
         let vault = Vault::open(&self.data.open()?)?;
-        let secret = read_secret()?;
+        let secret = input::read_key(draft.egress.wants_password())?;
         let account = vault.add(id, draft, secret, &OsEntropy)?;
         if self.json {
             print_json(&Listed::of(&account))
@@ -143,16 +170,7 @@ impl List {
             return print_json(&listed);
         }
         for account in listed {
-            print_line(&format!(
-                "{}  {:<9}  {}  models {}  at most {}  use {}{}",
-                account.id,
-                account.declared.provider,
-                account.declared.label,
-                account.declared.models,
-                account.declared.max_concurrency,
-                account.declared.permitted_use,
-                if account.declared.http2 { "  http2" } else { "" },
-            ))?;
+            print_line(&account.to_string())?;
         }
         Ok(())
     }
@@ -161,17 +179,7 @@ impl List {
 impl Remove {
     fn execute(self) -> Result<(), CliError> {
         let vault = Vault::open(&self.data.open()?)?;
-        let named: Vec<AccountId> = vault
-            .accounts()
-            .iter()
-            .filter(|account| {
-                account.label() == self.account || account.id().to_string() == self.account
-            })
-            .map(|account| account.id())
-            .collect();
-        let &[id] = named.as_slice() else {
-            return Err(CliError::Which { name: self.account, found: named.len() });
-        };
+        let id = named(&vault, &self.account)?;
         vault.remove(id)?;
         if self.json {
             print_json(&json!({ "removed": id }))
@@ -187,24 +195,47 @@ struct Listed {
     id: AccountId,
     #[serde(flatten)]
     declared: AccountDraft,
+    egress: Egress,
 }
 
 impl Listed {
     fn of(account: &Declared) -> Self {
-        Self { id: account.id(), declared: account.draft() }
+        // What is left out of a file where it says nothing is always told to a reader.
+        let mut declared = account.draft();
+        let egress = std::mem::take(&mut declared.egress);
+        Self { id: account.id(), declared, egress }
     }
 }
 
-fn read_secret() -> Result<Secret, CliError> {
-    let input = if io::stdin().is_terminal() {
-        Zeroizing::new(rpassword::prompt_password("Provider key: ")?.into_bytes())
-    } else {
-        // Full capacity at once: a buffer that grows leaves copies behind.
-        let mut input = Zeroizing::new(Vec::with_capacity(INPUT_BYTES_MAX as usize + 1));
-        io::stdin().lock().take(INPUT_BYTES_MAX).read_to_end(&mut input)?;
-        input
-    };
-    Ok(Secret::parse(input)?)
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}  {:<9}  {}  models {}  at most {}  use {}{}  egress {}",
+            self.id,
+            self.declared.provider,
+            self.declared.label,
+            self.declared.models,
+            self.declared.max_concurrency,
+            self.declared.permitted_use,
+            if self.declared.http2 { "  http2" } else { "" },
+            self.egress,
+        )
+    }
+}
+
+/// The one account of this id or label.
+fn named(vault: &Vault, name: &str) -> Result<AccountId, CliError> {
+    let named: Vec<AccountId> = vault
+        .accounts()
+        .iter()
+        .filter(|account| account.label() == name || account.id().to_string() == name)
+        .map(|account| account.id())
+        .collect();
+    match named.as_slice() {
+        &[id] => Ok(id),
+        other => Err(CliError::Which { name: name.to_owned(), found: other.len() }),
+    }
 }
 
 fn parse_deployment(text: &str) -> Result<(String, ModelName), String> {

@@ -3,7 +3,7 @@
 use super::{CliError, DataArg};
 use crate::app::{Agent, Parts};
 use crate::config::{AgentConfig, Overrides};
-use crate::lifecycle::{Stop, follow_signals};
+use crate::lifecycle::{Stop, follow_hangups, follow_signals};
 use crate::telemetry::{self, LogFormat};
 use clap::Args;
 use weft_proto::tables::hosts::HostTable;
@@ -32,14 +32,15 @@ impl Run {
             log: self.log,
             drain_seconds: self.drain_seconds,
         };
-        let config = AgentConfig::load(&data, flags)?;
-        telemetry::init(config.log_format, &config.log)?;
+        let config = AgentConfig::load(&data, flags.clone())?;
+        let logs = telemetry::init(config.log_format, &config.log)?;
         let stop = Stop::new();
         let simulated = hosts.is_simulated();
         let agent = Agent::new(Parts::system(hosts), data, &config, stop.clone())?;
         if simulated {
             tracing::warn!("providers are SIMULATED on this machine: no official host is called");
         }
+        let reloader = agent.reloader(flags, Some(logs));
         tracing::info!(agent = %agent.id(), hub = %agent.hub(), "starting");
         let ended = tokio::select! {
             biased;
@@ -48,6 +49,7 @@ impl Run {
                 followed?;
                 Ok(())
             }
+            followed = follow_hangups(move || reloader.reload()) => match followed? {},
         };
         tracing::info!("stopped");
         Ok(ended?)

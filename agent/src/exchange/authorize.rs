@@ -61,10 +61,15 @@ impl Shared {
         let target = Target::parse(&head.target).map_err(|_| refused("the target's form"))?;
         let route = routes::find(head.provider, &head.method, target.path())
             .map_err(|_| refused("no such route"))?;
-        if route.route.kind != RouteKind::Relay {
-            return Err(refused("a route that the hub answers itself"));
+        match (route.route.kind, head.upgrade) {
+            (RouteKind::Relay, false) | (RouteKind::WebSocket, true) => {}
+            (RouteKind::Relay, true) => return Err(refused("an upgrade where the route has none")),
+            (RouteKind::WebSocket, false) => return Err(refused("a WebSocket without an upgrade")),
+            (RouteKind::MadeByHub | RouteKind::ListedByHub, _) => {
+                return Err(refused("a route that the hub answers itself"));
+            }
         }
-        if !names_a_served_model(&account, &route) {
+        if !names_a_served_model(&account, &route, &target) {
             return Err(refused("a model or deployment that the account does not serve"));
         }
         let body = declared_body(route.route.body, &head.headers)?;
@@ -86,14 +91,29 @@ impl Shared {
 
 /// Whether what the path names is the account's to serve. A model inside a body is the hub's gate's
 /// concern: the agent reads no bodies.
-fn names_a_served_model(account: &Account, route: &Match) -> bool {
+fn names_a_served_model(account: &Account, route: &Match, target: &Target) -> bool {
     match (route.route.model, route.named_in_path()) {
         (ModelSource::Deployment, Some(deployment)) => {
             account.provider() == Provider::Azure && account.deployments().contains_key(deployment)
         }
         (ModelSource::Path, Some(model)) => account.models().allows(model),
         (ModelSource::Deployment | ModelSource::Path, None) => false,
-        (ModelSource::JsonBody | ModelSource::Multipart | ModelSource::None, _) => true,
+        (ModelSource::Query, _) => match routes::named_in_query(target) {
+            Ok(Some(name)) if account.provider() == Provider::Azure => {
+                account.deployments().contains_key(name)
+            }
+            Ok(Some(model)) => account.models().allows(model),
+            // What the session itself will ask for is the hub's concern, as with a body.
+            Ok(None) => true,
+            Err(_) => false,
+        },
+        (
+            ModelSource::JsonBody
+            | ModelSource::Multipart
+            | ModelSource::NotNeeded
+            | ModelSource::None,
+            _,
+        ) => true,
     }
 }
 
@@ -114,7 +134,9 @@ fn declared_body(kind: BodyKind, headers: &HeaderMap) -> Result<DeclaredBody, En
     match (kind, length) {
         (BodyKind::None, None | Some(0)) => Ok(DeclaredBody::None),
         (BodyKind::None, Some(_)) => Err(refused("a body where the route has none")),
-        (BodyKind::Json | BodyKind::Multipart, length) => Ok(DeclaredBody::Bytes(length)),
+        (BodyKind::Json | BodyKind::OptionalJson | BodyKind::Multipart, length) => {
+            Ok(DeclaredBody::Bytes(length))
+        }
     }
 }
 

@@ -1,11 +1,17 @@
 //! The steps of one exchange in their order, and the call itself: request out, head back.
 
 use super::authorize::{Authorized, DeclaredBody};
-use super::fault::{self, Judged};
+use super::fault::{self, Judged, Peeked};
 use super::{Ended, Exchanges, Served};
-use crate::upstream::{Answer, BodySender, Call, CallError, RequestBody, UpstreamBodyError};
+use crate::limits::Pass;
+use crate::upstream::{
+    Answer, BodySender, Call, CallError, Opened, RequestBody, UpstreamBodyError,
+};
+use http::{HeaderMap, StatusCode};
+use std::ops::ControlFlow;
 use std::time::Duration;
 use weft_proto::codes::AbortCode;
+use weft_proto::provider::Provider;
 use weft_proto::wire::head::RequestHead;
 use weft_transport::exchange::{AnswerWriter, RequestReader};
 use weft_transport::stream::StreamError;
@@ -40,7 +46,7 @@ impl Exchanges {
                 (Some(sender), request_body)
             }
         };
-        if sender.is_none() {
+        if sender.is_none() && !head.upgrade {
             expect_end(&mut body).await?;
         }
         let key = shared
@@ -59,6 +65,25 @@ impl Exchanges {
         let within = Some(head.head_within)
             .filter(|within| !within.is_zero() && *within < HEAD_WITHIN_MAX)
             .unwrap_or(HEAD_WITHIN_MAX);
+        if head.upgrade {
+            let opened = tokio::time::timeout(within, shared.upstream.open(call)).await;
+            let opened = opened.map_err(|_| Ended::new(AbortCode::Deadline, "no head in time"))?;
+            return match opened.map_err(call_failed)? {
+                Opened::Switched { headers, io } => {
+                    pass.works();
+                    super::switch::carry(io, &headers, body, answer).await
+                }
+                // As any other answer: nothing of the request is left to send.
+                Opened::Answered(upstream) => {
+                    match judge(account.provider(), upstream, &mut pass, answer).await? {
+                        ControlFlow::Break(served) => Ok(served),
+                        ControlFlow::Continue((status, headers, body)) => {
+                            super::stream::answer(status, &headers, body, answer).await
+                        }
+                    }
+                }
+            };
+        }
 
         let mut pump = std::pin::pin!(pump(&mut body, sender));
         let mut pumped = false;
@@ -82,20 +107,11 @@ impl Exchanges {
                 }
             }
         };
-        let Answer { status, headers, body: upstream_body } = upstream;
-        let judged = fault::judge(account.provider(), status, &headers, upstream_body).await?;
-        let upstream_body = match judged {
-            Judged::Fault(fault) => {
-                pass.faulted(fault);
-                return super::stream::fault(status, &headers, answer).await;
-            }
-            Judged::Passes(body) => {
-                if !status.is_server_error() {
-                    pass.works();
-                }
-                body
-            }
-        };
+        let (status, headers, upstream_body) =
+            match judge(account.provider(), upstream, &mut pass, answer).await? {
+                ControlFlow::Break(served) => return Ok(served),
+                ControlFlow::Continue(passes) => passes,
+            };
         let streaming = super::stream::answer(status, &headers, upstream_body, answer);
         let mut streaming = std::pin::pin!(streaming);
         loop {
@@ -109,6 +125,29 @@ impl Exchanges {
                 // the reader says ENOUGH, dropping the sender closes a half-sent request.
                 served = &mut streaming => return served,
             }
+        }
+    }
+}
+
+/// Judges an answer, and takes note of the verdict on the account. Of an answer about the account
+/// the head is sent, and that is all of it.
+async fn judge(
+    provider: Provider,
+    upstream: Answer,
+    pass: &mut Pass,
+    answer: &mut AnswerWriter,
+) -> Result<ControlFlow<Served, (StatusCode, HeaderMap, Peeked)>, Ended> {
+    let Answer { status, headers, body } = upstream;
+    match fault::judge(provider, status, &headers, body).await? {
+        Judged::Fault(fault) => {
+            pass.faulted(fault);
+            super::stream::fault(status, &headers, answer).await.map(ControlFlow::Break)
+        }
+        Judged::Passes(body) => {
+            if !status.is_server_error() {
+                pass.works();
+            }
+            Ok(ControlFlow::Continue((status, headers, body)))
         }
     }
 }
@@ -154,7 +193,7 @@ async fn pump(body: &mut RequestReader, sender: Option<BodySender>) -> Result<Pu
     }
 }
 
-fn request_failed(error: &StreamError) -> Ended {
+pub(super) fn request_failed(error: &StreamError) -> Ended {
     match error {
         StreamError::Aborted(code) => Ended::new(*code, "the hub broke the request off"),
         StreamError::TunnelLost(_) => Ended::new(AbortCode::Replaced, "the tunnel was lost"),

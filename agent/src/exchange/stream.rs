@@ -78,7 +78,7 @@ pub(super) async fn fault(
     Ok(Served { status: status.as_u16(), answer_bytes: 0 })
 }
 
-fn not_written(error: &StreamError) -> Ended {
+pub(super) fn not_written(error: &StreamError) -> Ended {
     match error {
         StreamError::Malformed(_) => {
             Ended::new(AbortCode::UpstreamTruncated, "the provider's head fits no limit")

@@ -39,7 +39,7 @@ pub enum UplinkError {
 pub(crate) struct Uplink {
     pub(crate) identity: watch::Sender<Arc<AgentIdentity>>,
     pub(crate) files: IdentityFiles,
-    pub(crate) record: HubRecord,
+    pub(crate) record: watch::Sender<Arc<HubRecord>>,
     pub(crate) net: Arc<dyn HubNet>,
     pub(crate) parts: SessionParts,
 }
@@ -141,9 +141,10 @@ impl Uplink {
             why: error.to_string(),
             code: CloseCode::Internal,
         };
-        let tls = tunnel_tls(self.record.pins, self.record.hub, &identity, clock)
+        let record = Arc::clone(&self.record.borrow());
+        let tls = tunnel_tls(record.pins, record.hub, &identity, clock)
             .map_err(|error| lost(ConnectError::Tls(error)))?;
-        let tunnel = connect(&self.record, tls, self.net.as_ref(), self.parts.entropy.as_ref())
+        let tunnel = connect(&record, tls, self.net.as_ref(), self.parts.entropy.as_ref())
             .await
             .map_err(lost)?;
         Session::open(tunnel, self.parts.clone(), identity.agent(), generation).await

@@ -43,7 +43,7 @@ pub(crate) struct SessionParts {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) stop: Stop,
     pub(crate) board: StatusBoard,
-    pub(crate) drain_deadline: Duration,
+    pub(crate) drain_deadline: watch::Receiver<Duration>,
 }
 
 /// How a session ended.
@@ -119,7 +119,7 @@ impl Session {
             instance: parts.instance,
             slot: 0,
             generation,
-            features: Features::default(),
+            features: Features::OURS,
             build: if parts.exchanges.is_simulated() { SIMULATED_BUILD } else { BUILD }.to_owned(),
         };
         let (sender, receiver) = control::open(tunnel.connection()).await?;
@@ -240,10 +240,10 @@ impl Session {
 
     /// The agent stops: the hub hears of it first of all.
     async fn begin_stop(&mut self) -> Result<(), SessionEnd> {
-        let drain = Drain { deadline: self.parts.drain_deadline, reconnect_in: Duration::ZERO };
+        let left = *self.parts.drain_deadline.borrow();
+        let drain = Drain { deadline: left, reconnect_in: Duration::ZERO };
         self.sender.send(&AgentMessage::Drain(drain)).await?;
         self.parts.board.uplink(UplinkState::Draining, None);
-        let left = self.parts.drain_deadline;
         self.drain_until(left);
         if let Some(draining) = &mut self.draining {
             draining.told = true;

@@ -1,16 +1,20 @@
-//! One pooled client per HTTP version, and what one call through it can come to.
+//! One call to a provider, through the pool of its account's way out, and what it can come to.
 
 use super::body::{RequestBody, UpstreamBodyError};
-use super::connector::Connector;
+use super::connector::ConnectLimit;
 use super::dial::Dial;
-use super::tls::{self, TlsSetupError};
+use super::pools::Pools;
+use super::reach::ReachError;
+use super::tls::TlsSetupError;
 use super::version::HttpVersion;
-use http::header::HOST;
+use crate::vault::Way;
+use http::header::{CONNECTION, HOST, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use hyper_util::client::legacy::{Builder, Client};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::RootCertStore;
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,9 +22,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
-use weft_proto::tables::headers::{VIA, request_headers};
+use weft_proto::tables::headers::{VIA, request_headers, upgrade_request_headers};
 use weft_proto::tables::hosts::{self, Origin};
 use weft_proto::tables::target::Target;
+use weft_proto::websocket::handshake;
 
 /// Idle connections kept per provider host.
 const IDLE_PER_HOST_MAX: usize = 64;
@@ -41,7 +46,7 @@ const H2_SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// What the owner may set.
 #[derive(Debug, Clone, Copy)]
 pub struct UpstreamSettings {
-    /// Limit on resolving, connecting and the TLS handshake together.
+    /// Limit on resolving, connecting, a proxy's answer and the TLS handshake together.
     pub connect_timeout: Duration,
 }
 
@@ -81,6 +86,35 @@ pub struct Answer {
     pub body: Incoming,
 }
 
+/// What a provider said to the wish for a WebSocket.
+pub enum Opened {
+    /// It switched.
+    Switched {
+        /// The headers of its 101, as it sent them: not filtered yet.
+        headers: HeaderMap,
+        /// The connection, from the first byte behind them on. Dropped, it closes at once.
+        io: TokioIo<Upgraded>,
+    },
+    /// It answered as it answers other requests.
+    Answered(Answer),
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switched { headers, .. } => {
+                f.debug_struct("Switched").field("headers", headers).finish_non_exhaustive()
+            }
+            Self::Answered(answer) => f.debug_tuple("Answered").field(answer).finish(),
+        }
+    }
+}
+
+/// A 101 that names no WebSocket, where one was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider switched to something else than a WebSocket")]
+struct OtherProtocol;
+
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -95,11 +129,10 @@ pub enum CallError {
     RequestBroken(#[source] UpstreamBodyError),
 }
 
-/// The way to all providers.
+/// The way to all providers. Clones share the connections.
 #[derive(Clone)]
 pub struct Upstream {
-    h1: Client<Connector, RequestBody>,
-    h2: Client<Connector, RequestBody>,
+    pools: Pools,
 }
 
 impl fmt::Debug for Upstream {
@@ -133,25 +166,44 @@ impl Upstream {
         settings: UpstreamSettings,
         tasks: TaskTracker,
     ) -> Result<Self, TlsSetupError> {
-        let connector = |version: HttpVersion, roots| {
-            Ok::<_, TlsSetupError>(Connector {
-                dial: Arc::clone(&dial),
-                tls: tls::client_config(roots, version.alpn())?,
-                version,
-                deadline: settings.connect_timeout,
-            })
-        };
-        let mut builder = Client::builder(TrackedTasks(tasks));
-        builder
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_KEPT)
-            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .http1_max_buf_size(ANSWER_HEAD_BYTES_MAX)
-            .http1_max_headers(ANSWER_HEADER_LINES_MAX);
-        let h1 = builder.build(connector(HttpVersion::H1, roots.clone())?);
-        let h2 = h2_settings(&mut builder).build(connector(HttpVersion::H2, roots)?);
-        Ok(Self { h1, h2 })
+        let limit = ConnectLimit::new(settings.connect_timeout);
+        Ok(Self { pools: Pools::new(dial, roots, limit, tasks)? })
+    }
+
+    /// Changes the limit on connecting, for connections to come.
+    pub fn set_connect_timeout(&self, limit: Duration) {
+        self.pools.limit().set(limit);
+    }
+
+    /// Drops the pools of proxies that no account uses any more. Calls under way go on.
+    pub fn forget_unused(&self) {
+        self.pools.forget_unused();
+    }
+
+    #[cfg(test)]
+    pub(super) fn pools_by_proxy(&self) -> usize {
+        self.pools.proxied()
+    }
+
+    /// Opens a connection to `origin` as a call would, outside every pool, sends nothing on it and
+    /// closes it. Returns how long it took.
+    ///
+    /// # Errors
+    /// [`ReachError`] says which step failed.
+    ///
+    /// # Cancel safety
+    /// Dropping it abandons the attempt.
+    pub async fn probe(
+        &self,
+        origin: &Origin,
+        version: HttpVersion,
+        way: Option<&Arc<Way>>,
+    ) -> Result<Duration, ReachError> {
+        let root = Target::parse("/").map_err(|_| ReachError::Origin("it has no path"))?;
+        let uri = uri(origin, &root).map_err(|_| ReachError::Origin("it is no URI"))?;
+        let began = tokio::time::Instant::now();
+        drop(self.pools.connector(version, way).connect(uri).await?);
+        Ok(began.elapsed())
     }
 
     /// Calls a provider and waits for the head of its answer.
@@ -163,12 +215,11 @@ impl Upstream {
     /// Dropping the future, or the answer's body, closes the connection or resets the stream.
     pub async fn call(&self, call: Call) -> Result<Answer, CallError> {
         let version = call.version;
-        let request = request(call)?;
-        let client = match version {
-            HttpVersion::H1 => &self.h1,
-            HttpVersion::H2 => &self.h2,
-        };
-        match client.request(request).await {
+        // Kept until the head is there: an account that is removed meanwhile ends no call.
+        let way = call.key.way().cloned();
+        let request = request(call, request_headers)?;
+        let clients = self.pools.of(way.as_ref());
+        match clients.of(version).request(request).await {
             Ok(response) => {
                 let (head, body) = Response::into_parts(response);
                 Ok(Answer { status: head.status, headers: head.headers, body })
@@ -176,22 +227,74 @@ impl Upstream {
             Err(error) => Err(classify(error)),
         }
     }
+
+    /// Asks a provider for a WebSocket, over HTTP/1.1 whatever the account prefers, and waits for
+    /// the head of its answer.
+    ///
+    /// # Errors
+    /// [`CallError`] says whether the provider may have been called.
+    ///
+    /// # Cancel safety
+    /// Dropping the future, or what it gave, closes the connection.
+    pub async fn open(&self, call: Call) -> Result<Opened, CallError> {
+        let way = call.key.way().cloned();
+        let call = Call { version: HttpVersion::H1, ..call };
+        let mut request = request(call, upgrade_request_headers)?;
+        let fields = request.headers_mut();
+        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(UPGRADE, HeaderValue::from_static(handshake::WEBSOCKET));
+        let clients = self.pools.of(way.as_ref());
+        let mut response = clients.of(HttpVersion::H1).request(request).await.map_err(classify)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let (head, body) = Response::into_parts(response);
+            let answer = Answer { status: head.status, headers: head.headers, body };
+            return Ok(Opened::Answered(answer));
+        }
+        if !handshake::names_upgrade(response.headers()) {
+            return Err(CallError::Unreachable(OtherProtocol.into()));
+        }
+        let upgraded = hyper::upgrade::on(&mut response)
+            .await
+            .map_err(|error| CallError::Unreachable(error.into()))?;
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Opened::Switched { headers, io: TokioIo::new(upgraded) })
+    }
 }
 
-fn h2_settings(builder: &mut Builder) -> &mut Builder {
+/// The settings of every client.
+pub(super) fn builder(tasks: TaskTracker, version: HttpVersion) -> Builder {
+    let mut builder = Client::builder(TrackedTasks(tasks));
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_KEPT)
+        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+        .http1_max_buf_size(ANSWER_HEAD_BYTES_MAX)
+        .http1_max_headers(ANSWER_HEADER_LINES_MAX);
+    match version {
+        HttpVersion::H1 => {}
+        HttpVersion::H2 => h2_settings(&mut builder),
+    }
+    builder
+}
+
+fn h2_settings(builder: &mut Builder) {
     builder
         .http2_only(true)
         .http2_initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
         .http2_initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
         .http2_max_header_list_size(ANSWER_HEAD_BYTES_MAX as u32)
-        .http2_max_send_buf_size(H2_SEND_BUFFER_BYTES)
+        .http2_max_send_buf_size(H2_SEND_BUFFER_BYTES);
 }
 
 /// Builds the request as the provider will see it: filtered headers, the table's host, the honest
 /// `via`, the lent credential.
-fn request(call: Call) -> Result<Request<RequestBody>, CallError> {
+fn request(
+    call: Call,
+    filtered: fn(&HeaderMap) -> HeaderMap,
+) -> Result<Request<RequestBody>, CallError> {
     let Call { origin, version, method, target, headers, key, body } = call;
-    let mut headers = request_headers(&headers);
+    let mut headers = filtered(&headers);
     // The client writes the host of the URI; nobody else's may stand in its place.
     headers.remove(HOST);
     headers.insert(http::header::VIA, HeaderValue::from_static(VIA));

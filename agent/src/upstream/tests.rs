@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::account::AccountDraft;
+use crate::account::Egress;
 use crate::datadir::DataDir;
 use crate::vault::{LentKey, Secret, Vault};
 use bytes::Bytes;
@@ -52,6 +53,7 @@ impl Rig {
             max_concurrency: 1,
             permitted_use: "own".into(),
             http2: false,
+            egress: Egress::Direct,
         };
         let secret = Secret::parse(b"sk-owner".to_vec().into()).expect("secret");
         vault.add(account, draft, secret, &OsEntropy).expect("add");

@@ -10,7 +10,8 @@
 //!   nonce     12   fresh chance at every sealing
 //!   sealed_len 2   at most 4,112
 //!   sealed         AES-256-GCM of the secret; additional data is
-//!                  "weft vault 1" 0x00 ‖ id ‖ meta
+//!                  "weft vault 1" 0x00 ‖ id ‖ meta. The secret is the key, and where
+//!                  the meta names a proxy 0x0a and the proxy's password (or nothing)
 //! end              nothing may follow
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! The key that the vault is sealed under: a file of its own, readable by its owner alone.
 //!
-//! The file is one line of text, `weft-vault-key/1 <base64 of 32 bytes>`, mode 0600. It never
-//! leaves the machine by any command of Weft; a backup of the vault without it is worthless, which
+//! The file is one line of text, `weft-vault-key/1 <base64 of 32 bytes>`, mode 0600. It leaves the
+//! data directory by `weft-agent backup` alone. A copy of the vault without it is worthless, which
 //! is why the two are two files.
 
 use super::VaultError;

@@ -1,6 +1,9 @@
 //! The vault on a real directory: what it keeps, what it refuses, what it never gives away.
 
 use super::*;
+use crate::account::Egress;
+use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use weft_proto::entropy::{OsEntropy, SeededEntropy};
 use weft_proto::model::ModelPatterns;
@@ -20,6 +23,7 @@ fn draft(provider: Provider, label: &str) -> AccountDraft {
         max_concurrency: 8,
         permitted_use: "own".into(),
         http2: false,
+        egress: Egress::Direct,
     }
 }
 
@@ -158,8 +162,139 @@ fn a_running_agent_sees_an_added_account_after_a_reload() {
     let running = Vault::open(&data).expect("open");
     let id = add(&Vault::open(&data).expect("command"), Provider::OpenAi, "main");
     assert!(running.account(id).is_none());
-    running.reload().expect("reload");
+    let changes = running.reload().expect("reload");
+    assert_eq!(changes, Changes { added: vec![id], ..Changes::default() });
+    assert!(running.reload().expect("reload").is_empty());
     assert_eq!(header_of(&running, id, "authorization").as_bytes()[..7], *b"Bearer ");
+}
+
+fn password(text: &str) -> Option<ProxyPassword> {
+    Some(ProxyPassword::parse(text.as_bytes()).expect("password"))
+}
+
+fn proxied(label: &str, egress: &str) -> AccountDraft {
+    let egress = egress.parse().expect("egress");
+    AccountDraft { egress, ..draft(Provider::OpenAi, label) }
+}
+
+#[test]
+fn a_proxy_and_its_password_survive_a_restart_and_the_password_stands_nowhere_in_the_clear() {
+    let (_dir, data) = fresh();
+    let id = AccountId::generate(&SystemClock, &OsEntropy);
+    let egress = "socks5://me@proxy.example:1080";
+    let sealed = secret(KEY).with_proxy_password(password("pass-in-clear"));
+    let vault = Vault::open(&data).expect("open");
+    vault.add(id, proxied("far", egress), sealed, &OsEntropy).expect("add");
+    assert!(!format!("{vault:?} {:?}", vault.way(id)).contains("pass-in-clear"));
+    let vault = Vault::open(&data).expect("open again");
+    let way = vault.way(id).expect("known").expect("proxied");
+    assert_eq!(way.credentials(), Some(("me", &b"pass-in-clear"[..])));
+    assert_eq!(vault.accounts()[0].egress().to_string(), egress);
+    assert_eq!(header_of(&vault, id, "authorization").as_bytes()[7..], *KEY);
+    let bytes = fs::read(data.vault_file()).expect("read");
+    assert!(!bytes.windows(13).any(|window| window == b"pass-in-clear"));
+    // Sending the key another way by editing the readable half is noticed.
+    for (from, to) in [("proxy.example", "theft.example"), ("socks5://me@", "socks5://you")] {
+        let at = bytes.windows(from.len()).position(|one| one == from.as_bytes()).expect("there");
+        let mut bad = bytes.clone();
+        bad[at..at + from.len()].copy_from_slice(to.as_bytes());
+        datadir::replace_file(&data.vault_file(), &bad).expect("write");
+        assert!(Vault::open(&data).is_err());
+    }
+}
+
+#[test]
+fn a_password_belongs_to_a_user_and_to_one_proxy() {
+    let (_dir, data) = fresh();
+    let vault = Vault::open(&data).expect("open");
+    let id = AccountId::generate(&SystemClock, &OsEntropy);
+    let add =
+        |egress: &str, secret: Secret| vault.add(id, proxied("far", egress), secret, &OsEntropy);
+    let with = || secret(KEY).with_proxy_password(password("pw"));
+    assert!(matches!(add("http://me@p:1", secret(KEY)), Err(VaultError::PasswordMissing)));
+    assert!(matches!(add("http://p:1", with()), Err(VaultError::PasswordWithoutUser)));
+    assert!(matches!(add("direct", with()), Err(VaultError::PasswordWithoutUser)));
+    add("http://me@p:1", with()).expect("both");
+    let set = |egress: &str, password| {
+        vault.set(id, |draft| draft.egress = egress.parse().expect("egress"), password, &OsEntropy)
+    };
+    // The old password is not shown to a new proxy.
+    assert!(matches!(set("http://me@q:1", None), Err(VaultError::PasswordMissing)));
+    assert_eq!(vault.accounts()[0].egress().to_string(), "http://me@p:1");
+    let count = |draft: &mut AccountDraft| draft.max_concurrency = 3;
+    vault.set(id, count, None, &OsEntropy).expect("another change keeps it");
+    vault.set_key(id, secret(b"sk-second"), &OsEntropy).expect("and so does another key");
+    let way = vault.way(id).expect("known").expect("proxied");
+    assert_eq!(way.credentials(), Some(("me", &b"pw"[..])));
+    assert_eq!(header_of(&vault, id, "authorization"), "Bearer sk-second");
+    set("direct", None).expect("direct");
+    assert!(vault.way(id).expect("known").is_none());
+    assert_eq!(header_of(&vault, id, "authorization"), "Bearer sk-second");
+    let reopened = Vault::open(&data).expect("open again");
+    assert_eq!(reopened.accounts(), vault.accounts());
+    assert_eq!(reopened.accounts()[0].max_concurrency().get(), 3);
+}
+
+#[test]
+fn a_reload_says_what_changed_and_a_lent_key_outlives_it() {
+    let (_dir, data) = fresh();
+    let running = Vault::open(&data).expect("open");
+    let kept = add(&running, Provider::OpenAi, "kept");
+    let gone = add(&running, Provider::DeepSeek, "gone");
+    let lent = running.lend(kept).expect("lend");
+    let command = Vault::open(&data).expect("command");
+    command.set_key(kept, secret(b"sk-fresh"), &OsEntropy).expect("set");
+    command.remove(gone).expect("remove");
+    let fresh = add(&command, Provider::Anthropic, "fresh");
+    let changes = running.reload().expect("reload");
+    let want = Changes { added: vec![fresh], removed: vec![gone], changed: vec![kept] };
+    assert_eq!(changes, want);
+    let mut headers = http::HeaderMap::new();
+    lent.place(&mut headers);
+    assert_eq!(headers["authorization"].as_bytes()[7..], *KEY);
+    assert_eq!(header_of(&running, kept, "authorization"), "Bearer sk-fresh");
+}
+
+#[test]
+fn ways_are_bounded_and_shared_over_reloads() {
+    let (_dir, data) = fresh();
+    let vault = Vault::open(&data).expect("open");
+    let mut ids = Vec::new();
+    for at in 0..=EGRESSES_MAX {
+        let id = AccountId::generate(&SystemClock, &OsEntropy);
+        let label = format!("a{at}");
+        let added =
+            vault.add(id, proxied(&label, &format!("http://p{at}:1")), secret(KEY), &OsEntropy);
+        if at < EGRESSES_MAX {
+            added.expect("room");
+            ids.push(id);
+        } else {
+            assert!(matches!(added, Err(VaultError::TooManyEgresses)));
+        }
+    }
+    let before = vault.way(ids[0]).expect("known").expect("proxied");
+    let id = AccountId::generate(&SystemClock, &OsEntropy);
+    vault.add(id, proxied("twin", "http://p0:1"), secret(KEY), &OsEntropy).expect("no new way");
+    vault.reload().expect("reload");
+    for one in [ids[0], id] {
+        assert!(Arc::ptr_eq(&before, &vault.way(one).expect("known").expect("proxied")));
+    }
+}
+
+#[test]
+fn what_a_newer_build_wrote_survives_a_change() {
+    let changed = proxied("main", "http://p:1");
+    let mut old = serde_json::to_value(draft(Provider::OpenAi, "main")).expect("json");
+    old["from_the_future"] = serde_json::json!({ "kept": true });
+    let old = serde_json::to_vec(&old).expect("json");
+    let with = rewritten(&old, &changed).expect("rewritten");
+    let value: serde_json::Value = serde_json::from_slice(&with).expect("json");
+    assert_eq!(value["from_the_future"]["kept"], true);
+    assert_eq!(value["egress"], "http://p:1");
+    let without = rewritten(&with, &draft(Provider::OpenAi, "main")).expect("rewritten");
+    let value: serde_json::Value = serde_json::from_slice(&without).expect("json");
+    assert!(value.get("egress").is_none());
+    assert_eq!(value["from_the_future"]["kept"], true);
 }
 
 /// A vault written by the first release. It must open for ever.
@@ -186,4 +321,25 @@ fn the_frozen_sample_of_version_one_opens_and_is_written_the_same() {
     vault.add(frozen_id(), draft(Provider::OpenAi, "frozen"), secret(KEY), &entropy).expect("add");
     assert_eq!(fs::read(data.vault_key_file()).expect("key"), FROZEN_KEY.as_bytes());
     assert_eq!(fs::read(data.vault_file()).expect("vault"), FROZEN_VAULT);
+}
+
+/// The same with an account behind a proxy, which the second release brought.
+const FROZEN_PROXIED: &[u8] = include_bytes!("frozen/v1-proxied.vault");
+
+#[test]
+fn the_frozen_sample_of_an_account_behind_a_proxy_opens_and_is_written_the_same() {
+    let (_dir, data) = fresh();
+    datadir::replace_file(&data.vault_key_file(), FROZEN_KEY.as_bytes()).expect("key");
+    datadir::replace_file(&data.vault_file(), FROZEN_PROXIED).expect("vault");
+    let vault = Vault::open(&data).expect("open");
+    assert_eq!(header_of(&vault, frozen_id(), "authorization").as_bytes()[7..], *KEY);
+    let way = vault.way(frozen_id()).expect("known").expect("proxied");
+    assert_eq!(way.credentials(), Some(("me", &b"frozen-password"[..])));
+
+    let (_dir, data) = fresh();
+    let vault = Vault::open(&data).expect("open");
+    let sealed = secret(KEY).with_proxy_password(password("frozen-password"));
+    let declared = proxied("frozen", "socks5://me@proxy.example:1080");
+    vault.add(frozen_id(), declared, sealed, &SeededEntropy::new(2)).expect("add");
+    assert_eq!(fs::read(data.vault_file()).expect("vault"), FROZEN_PROXIED);
 }

@@ -1,5 +1,7 @@
 //! The agent over a real tunnel: a hub made of `weft-transport`, a provider made of raw TCP.
 
 mod exchanges;
+mod hostile;
 mod lives;
+mod websocket;
 mod world;

@@ -230,6 +230,7 @@ pub(crate) fn request(account: AccountId) -> RequestHead {
         target: "/v1/chat/completions".into(),
         headers,
         head_within: Duration::from_secs(60),
+        upgrade: false,
     }
 }
 
@@ -322,6 +323,7 @@ pub(crate) fn draft(label: &str, max_concurrency: u32) -> AccountDraft {
         max_concurrency,
         permitted_use: "own".into(),
         http2: false,
+        egress: weft_agent::account::Egress::Direct,
     }
 }
 
