@@ -20,6 +20,7 @@ mod keys;
 mod metrics;
 mod owners;
 mod problem;
+mod reload;
 mod tunnels;
 mod users;
 
@@ -33,6 +34,7 @@ pub use invites::{AddedInvite, InviteDesk, InviteView, NewInvite};
 pub use keys::{AddedKey, KeyView, NewKey};
 pub use owners::OwnerView;
 pub use problem::Problem;
+pub use reload::{ReloadRefused, Reloaded, Reloads};
 pub use tunnels::Tunnels;
 pub use users::{NewUser, UserView};
 
@@ -75,6 +77,8 @@ pub struct AdminRooms {
     pub readiness: Readiness,
     /// The token that callers must know.
     pub token: AdminToken,
+    /// Reads the settings again.
+    pub reloads: Arc<dyn Reloads>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance, for ids and secrets.
@@ -136,6 +140,7 @@ fn described() -> (Router<Rooms>, utoipa::openapi::OpenApi) {
         .routes(routes!(accounts::list))
         .routes(routes!(exchanges::list))
         .routes(routes!(exchanges::find))
+        .routes(routes!(reload::reload))
         .split_for_parts();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     description

@@ -9,25 +9,28 @@ mod certificate;
 mod data;
 mod enrol;
 mod error;
+mod reload;
+mod renewal;
 
 pub use addresses::{Addresses, reachable_here};
-pub use data::{CERTS_DIR, DataDirError, announced};
+pub use data::{CERTS_DIR, DataDir, DataDirError, Holder, RESET_KEY_FILE, announced, holder};
 pub use enrol::Enrolment;
 pub use error::BindError;
 
 use crate::admin::{self, AdminDoor, AdminRooms, AdminToken, InviteDesk};
 use crate::auth::Auth;
-use crate::config::HubConfig;
+use crate::config::{HubConfig, LiveLimits, Overrides};
 use crate::exchange::settle::{OutcomeWriter, Settler};
 use crate::exchange::{self, Spine};
 use crate::gateway::{self, Gateway, UsersDoor};
 use crate::lifecycle::{Ended, Lifecycle, Readiness, Signals, Stage, Tasks};
-use crate::telemetry::Metrics;
+use crate::objects::Objects;
+use crate::telemetry::{Log, Metrics};
 use crate::trust::Trust;
 use crate::tunnel::{Doorkeeper, Needs, Tunnels};
 use addresses::dialled;
-use certificate::OwnChain;
-use data::DataDir;
+use certificate::UsersCertificate;
+use reload::ReloadDesk;
 use std::fmt;
 use std::sync::Arc;
 use weft_certs::{AgentTrust, Authority};
@@ -56,13 +59,13 @@ impl Machine {
 
 /// A hub whose doors are bound, and that does nothing yet.
 pub struct App {
-    config: HubConfig,
     data: DataDir,
     addresses: Addresses,
     tasks: Tasks,
     store: Arc<dyn Store>,
     tunnels: Tunnels,
     spine: Spine,
+    objects: Objects,
     settler: Settler,
     writer: OutcomeWriter,
     gateway: Gateway,
@@ -71,7 +74,10 @@ pub struct App {
     agents: Vec<Endpoint>,
     admin: AdminDoor,
     rooms: AdminRooms,
-    reload: Vec<Box<dyn Fn() + Send>>,
+    limits: LiveLimits,
+    reload: Arc<ReloadDesk>,
+    authority: Arc<Authority>,
+    clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for App {
@@ -136,14 +142,16 @@ impl App {
             tunnels_max: config.limits.tunnels_max,
         });
 
-        let limits = Arc::new(config.limits.clone());
-        let (settler, writer) = Settler::new(store.outcomes());
+        let limits = LiveLimits::new(config.limits.clone());
+        let objects = Objects::new(store.objects(), Arc::clone(&clock), metrics.clone());
+        let (settler, writer) = Settler::new(store.outcomes(), config.limits.outcomes_waiting_max);
         let spine = Spine::new(exchange::Needs {
             auth: Arc::clone(&auth),
             tunnels: tunnels.clone(),
+            objects: objects.clone(),
             settler: settler.clone(),
             metrics: metrics.clone(),
-            limits,
+            limits: limits.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             closing: tasks.stopping(Stage::Work),
@@ -153,21 +161,15 @@ impl App {
             spine: spine.clone(),
             auth: Arc::clone(&auth),
             tunnels: tunnels.clone(),
+            objects: objects.clone(),
             readiness: readiness.clone(),
             metrics: metrics.clone(),
             clock: Arc::clone(&clock),
         });
 
-        let mut reload: Vec<Box<dyn Fn() + Send>> = Vec::new();
-        let users_tls = match &config.users.certificate {
-            Some(own) => {
-                let chain = OwnChain::read(&config.data, own)?;
-                let (tls, reload_chain) = chain.reloadable();
-                reload.push(reload_chain);
-                tls
-            }
-            None => authority.users_door()?,
-        };
+        let certificate = UsersCertificate::new(Arc::clone(&authority), &config)?;
+        let users_tls = certificate.door()?;
+        let reload = Arc::new(ReloadDesk::new(&config, limits.clone(), certificate));
         let mut users = Vec::new();
         for &address in &config.users.addresses {
             let door = UsersDoor::bind(address).await;
@@ -219,17 +221,18 @@ impl App {
             metrics,
             readiness,
             token,
-            clock,
+            reloads: Arc::<ReloadDesk>::clone(&reload),
+            clock: Arc::clone(&clock),
             entropy,
         };
         Ok(Self {
-            config,
             data,
             addresses,
             tasks,
             store,
             tunnels,
             spine,
+            objects,
             settler,
             writer,
             gateway,
@@ -238,7 +241,10 @@ impl App {
             agents,
             admin,
             rooms,
+            limits,
             reload,
+            authority,
+            clock,
         })
     }
 
@@ -254,9 +260,10 @@ impl App {
         self.tasks.clone()
     }
 
-    /// Adds what a SIGHUP should do; it must not block.
-    pub fn on_reload(&mut self, reload: impl Fn() + Send + 'static) {
-        self.reload.push(Box::new(reload));
+    /// Says what a reload has to know of the process: the flags, which stay above the file, and the
+    /// log, whose level it sets.
+    pub fn reloads_with(&self, overrides: Overrides, log: Log) {
+        self.reload.process(overrides, log);
     }
 
     /// Runs until a signal, [`Tasks::stop`] or a defect ends it, and returns when all has ended.
@@ -264,8 +271,8 @@ impl App {
     /// # Cancel safety
     /// Not cancel safe: a dropped run leaves tasks behind. Ask the hub to stop instead.
     pub async fn run(self, signals: Signals) -> Ended {
-        let Self { config, data, addresses, tasks, store, tunnels, .. } = self;
-        let limits = Arc::new(config.limits);
+        let Self { data, addresses, tasks, store, tunnels, .. } = self;
+        let limits = self.limits;
 
         // Who records comes up first and goes last: no exchange may end with nobody to write it down.
         let flush = tasks.stopping(Stage::Records);
@@ -290,27 +297,36 @@ impl App {
             }
         });
 
+        // What providers have forgotten need not be remembered here.
+        let forgetting = self.objects.keep_forgetting(tasks.stopping(Stage::Carriers));
+        tasks.spawn(Stage::Carriers, "old objects", forgetting);
+
         // Users last: whatever answers them is there.
         for door in self.users {
             let (gateway, tls) = (self.gateway.clone(), Arc::clone(&self.users_tls));
-            let serve = door.serve(gateway, tls, Arc::clone(&limits), tasks.clone());
+            let serve = door.serve(gateway, tls, limits.clone(), tasks.clone());
             tasks.spawn_critical(Stage::Work, "users' door", forever(serve));
         }
         drop(self.gateway);
 
         // The stop begins for users and agents at the same moment: the one are refused, the others
         // told to finish what they have and to dial elsewhere.
-        let (stopping, drain) = (tasks.stopping(Stage::Work), limits.drain);
+        let (stopping, in_force) = (tasks.stopping(Stage::Work), limits.clone());
         tasks.spawn(Stage::Carriers, "drain", async move {
             stopping.cancelled().await;
-            tunnels.drain(drain);
+            tunnels.drain(in_force.now().drain);
         });
 
+        // The certificates of this node run out while it runs: a hub that is never restarted must
+        // not be one day that nobody can reach.
+        let stopping = tasks.stopping(Stage::Carriers);
+        let renewal = renewal::keep_renewed(self.authority, self.clock, stopping);
+        tasks.spawn(Stage::Carriers, "certificate renewal", renewal);
+
         tracing::info!(users = ?addresses.users, agents = ?addresses.agents, admin = %addresses.admin, "hub up");
-        let mut lifecycle = Lifecycle::new(tasks, drain);
-        for reload in self.reload {
-            lifecycle.on_reload(reload);
-        }
+        let mut lifecycle = Lifecycle::new(tasks, move || limits.now().drain);
+        let reload = self.reload;
+        lifecycle.on_reload(move || reload.on_signal());
         let ended = lifecycle.run(signals).await;
 
         // Held until here: a queue without a giver would end its writer before it was asked to.

@@ -1,18 +1,24 @@
 //! The words of `weft-hub`: one file for each.
 //!
-//! `init` and `serve` work on the data directory; every other word asks the running hub through its
-//! admin door, with the token that lies in the same directory. Answers go to standard output, as
+//! `init`, `serve`, `backup`, `restore`, `certs` and `doctor` work on the data directory; every other
+//! word asks the running hub through its admin door, with the token that lies in the same directory. Answers go to standard output, as
 //! JSON where `--json` is given; everything else goes to standard error. No secret is ever taken as
 //! an argument.
 
 mod account;
 mod agent;
+mod archive;
+mod backup;
+mod certs;
 mod client;
+mod doctor;
 mod exchange;
 mod init;
 mod invite;
 mod key;
 mod output;
+mod reload;
+mod restore;
 mod serve;
 mod span;
 #[cfg(test)]
@@ -53,6 +59,15 @@ enum Word {
     Init(init::Init),
     /// Run the hub
     Serve(serve::Serve),
+    /// Look at a hub and all it stands on
+    Doctor(doctor::Doctor),
+    /// Write the whole hub into one file
+    Backup(backup::Backup),
+    /// Make a data directory out of a backup
+    Restore(restore::Restore),
+    /// Change the authorities of a hub that does not run
+    #[command(subcommand, after_help = "Example:\n  weft-hub certs rotate")]
+    Certs(certs::Certs),
     #[command(flatten)]
     Asked(Asked),
 }
@@ -74,6 +89,8 @@ enum Asked {
     /// List the accounts that connected agents offer
     #[command(subcommand, after_help = "Example:\n  weft-hub account list")]
     Account(account::Account),
+    /// Read settings and certificate again
+    Reload(reload::Reload),
     /// List or show ended exchanges
     #[command(subcommand, after_help = "Example:\n  weft-hub exchange list --limit 5")]
     Exchange(exchange::Exchange),
@@ -86,17 +103,28 @@ impl Cli {
         match self.word {
             Word::Init(init) => init.run(&self.data, &mut out)?,
             Word::Serve(serve) => return serve.run(&self.data, &mut out),
+            Word::Doctor(doctor) => return wait(doctor.run(&self.data, &mut out)),
+            Word::Backup(backup) => wait(backup.run(&self.data, &mut out))?,
+            Word::Restore(restore) => wait(restore.run(&self.data, &mut out))?,
+            Word::Certs(certs) => certs.run(&self.data, &mut out)?,
             Word::Asked(word) => {
                 let client = AdminClient::open(&self.data)?;
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .context("the runtime does not start")?;
-                runtime.block_on(word.ask(&client, &mut out))?;
+                wait(word.ask(&client, &mut out))?;
             }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Runs a word to its end. What blocks in the background is not waited for.
+fn wait<T>(word: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime does not start")?;
+    let ended = runtime.block_on(word);
+    runtime.shutdown_background();
+    ended
 }
 
 impl Asked {
@@ -107,6 +135,7 @@ impl Asked {
             Self::Invite(word) => word.run(hub, out).await,
             Self::Agent(word) => word.run(hub, out).await,
             Self::Account(word) => word.run(hub, out).await,
+            Self::Reload(word) => word.run(hub, out).await,
             Self::Exchange(word) => word.run(hub, out).await,
         }
     }

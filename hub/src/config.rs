@@ -7,20 +7,25 @@
 //! `WEFT_LIMITS__DRAIN_SECONDS=5` sets `drain_seconds` in `[limits]`: a section, two underscores,
 //! a key. Lists are separated by commas. Variables without a section (`WEFT_DATA`) are flags'.
 //!
-//! Never read after start, but for what a SIGHUP reloads.
+//! Never read after start, but for what a reload takes: [`changes`] says which keys, [`LiveLimits`]
+//! is how the rooms see them.
 
+mod changes;
 mod doors;
 mod limits;
+mod live;
 mod template;
 #[cfg(test)]
 mod tests;
 
+pub use changes::{Change, changes};
 pub use doors::{AdminDoor, AgentsDoor, OwnCertificate, UsersDoor, agents_door_of};
-pub use limits::{EXCHANGE_BYTES_MAX, Limits};
+pub use limits::{ANSWER_BYTES_MAX, EXCHANGE_BYTES_MAX, H2_SEND_BUFFER_BYTES, Limits};
+pub use live::LiveLimits;
 pub use template::render_initial;
 
 use config::{Environment, File, FileFormat};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,7 +43,7 @@ const DATABASE_FILE_DEFAULT: &str = "hub.sqlite";
 const LOG_LEVEL_DEFAULT: &str = "info";
 
 /// All settings of one hub.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HubConfig {
     /// The users' door.
@@ -59,7 +64,7 @@ pub struct HubConfig {
 }
 
 /// Where the hub keeps its state.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
     /// The SQLite database; relative paths start at the data directory.
@@ -73,7 +78,7 @@ impl Default for StoreConfig {
 }
 
 /// What the hub says about itself, and how.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     /// A level (`info`), or directives such as `info,weft_hub=debug`.
@@ -89,7 +94,7 @@ impl Default for LogConfig {
 }
 
 /// The form of a log line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// One line for people.
@@ -208,6 +213,16 @@ impl HubConfig {
         settings.data = data.to_owned();
         settings.check()?;
         Ok(settings)
+    }
+
+    /// These settings with what may change while the hub runs taken from `new`.
+    #[must_use]
+    pub fn with_live_of(&self, new: &Self) -> Self {
+        let mut settings = self.clone();
+        settings.limits = self.limits.with_live_of(&new.limits);
+        settings.users.certificate.clone_from(&new.users.certificate);
+        settings.log.level.clone_from(&new.log.level);
+        settings
     }
 
     /// The path of the database.

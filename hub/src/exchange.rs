@@ -12,19 +12,25 @@
 //! other. It never keeps, changes or logs what a body holds.
 
 pub mod admit;
+mod belongings;
 mod dispatch;
 mod plan;
 mod readers;
 pub mod refusal;
 mod relay;
+mod rest;
 pub mod settle;
+pub mod switch;
 mod upload;
 
 use crate::auth::Auth;
-use crate::config::Limits;
+use crate::config::LiveLimits;
+use crate::objects::Objects;
 use crate::telemetry::Metrics;
 use crate::tunnel::Tunnels;
 use axum::body::Body;
+use belongings::Watched;
+use dispatch::Dispatched;
 use http::{HeaderMap, Method, Response};
 use readers::Readers;
 use refusal::Refusal;
@@ -67,6 +73,9 @@ pub struct Inbound {
     pub body: Body,
     /// The caller's address.
     pub peer: IpAddr,
+    /// Where the exchange goes once its provider has switched, of a request that asks for a
+    /// WebSocket.
+    pub switch: Option<switch::Slot>,
 }
 
 /// What the spine needs of the rest of the hub.
@@ -76,12 +85,14 @@ pub struct Needs {
     pub auth: Arc<Auth>,
     /// Which agents are there.
     pub tunnels: Tunnels,
+    /// Whose objects are.
+    pub objects: Objects,
     /// Where outcomes go.
     pub settler: Settler,
     /// Where things are counted.
     pub metrics: Metrics,
     /// What may be spent at most.
-    pub limits: Arc<Limits>,
+    pub limits: LiveLimits,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -103,6 +114,7 @@ struct Inner {
     memory: Arc<Semaphore>,
     running: InFlight,
     readers: Readers,
+    watched: Watched,
 }
 
 /// Bytes that one permit of the memory budget stands for.
@@ -112,7 +124,7 @@ impl Spine {
     /// A spine with nothing on it.
     #[must_use]
     pub fn new(needs: Needs) -> Self {
-        let units = usize::try_from(needs.limits.memory_bytes_max / MEMORY_UNIT_BYTES)
+        let units = usize::try_from(needs.limits.now().memory_bytes_max / MEMORY_UNIT_BYTES)
             .unwrap_or(Semaphore::MAX_PERMITS)
             .min(Semaphore::MAX_PERMITS);
         let memory = Arc::new(Semaphore::new(units));
@@ -121,6 +133,7 @@ impl Spine {
             memory,
             running: InFlight::default(),
             readers: Readers::default(),
+            watched: Watched::default(),
         }))
     }
 
@@ -148,7 +161,8 @@ impl Spine {
             planned.dispatch(self).await
         };
         match tokio::time::timeout_at(ends_at, answering).await {
-            Ok(Ok(answering)) => answering.relay(self).await,
+            Ok(Ok(Dispatched::Answering(answering))) => answering.relay(self).await,
+            Ok(Ok(Dispatched::Switching(switching))) => switching.accept(self),
             Ok(Err(refusal)) => refused(refusal),
             Err(_) => refused(Refusal::deadline()),
         }
@@ -156,7 +170,7 @@ impl Spine {
 
     /// Cuts off users that take nothing, until the hub has no more work.
     pub async fn watch_readers(&self) {
-        let sweep = self.0.readers.sweep(self.0.needs.limits.stall);
+        let sweep = self.0.readers.sweep(self.0.needs.limits.now().stall);
         let done = async {
             self.0.needs.closing.cancelled().await;
             self.0.running.idle().await;

@@ -7,6 +7,7 @@
 mod catalogue;
 mod connection;
 mod door;
+mod listing;
 mod surface;
 mod unread;
 
@@ -14,18 +15,26 @@ pub use door::UsersDoor;
 
 use crate::auth::Auth;
 use crate::exchange::refusal::Refusal;
+use crate::exchange::switch::Slot;
 use crate::exchange::{Inbound, Spine};
 use crate::lifecycle::Readiness;
+use crate::objects::Objects;
 use crate::telemetry::Metrics;
 use crate::tunnel::Tunnels;
 use axum::body::Body;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use listing::Listing;
 use std::net::IpAddr;
 use std::sync::Arc;
 use surface::{Surface, Unanswered};
 use unread::Unread;
+use weft_proto::provider::Dialect;
+use weft_proto::tables::target::Target;
 use weft_proto::time::Clock;
+use weft_proto::websocket::handshake::{self, NoHandshake};
 
 /// What the door needs of the rest of the hub.
 #[derive(Debug, Clone)]
@@ -36,6 +45,8 @@ pub struct Needs {
     pub auth: Arc<Auth>,
     /// Whose models those are.
     pub tunnels: Tunnels,
+    /// Whose objects are.
+    pub objects: Objects,
     /// Whether the node wants work.
     pub readiness: Readiness,
     /// Where refusals are counted.
@@ -61,15 +72,21 @@ impl Gateway {
     /// Dropping the call is what happens when the user goes away; see [`Spine::serve`].
     pub async fn answer(&self, request: Request<Body>, peer: IpAddr) -> Response<Body> {
         let (unread, request) = Unread::of(request);
+        let bodiless = request.method() == Method::HEAD;
         let answer = self.answered(request, peer).await;
+        let mut answer = if bodiless { without_body(answer) } else { answer };
         if answer.status().is_client_error() || answer.status().is_server_error() {
             unread.throw_away().await;
+        }
+        if unread.may_be_left() {
+            // For the connection, which knows when the answer has ended.
+            answer.extensions_mut().insert(unread);
         }
         answer
     }
 
     async fn answered(&self, request: Request<Body>, peer: IpAddr) -> Response<Body> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         if let Some(health) = self.health(&head.method, head.uri.path()).await {
             return health;
         }
@@ -82,11 +99,41 @@ impl Gateway {
                     headers: head.headers,
                     body,
                     peer,
+                    switch: None,
                 };
                 self.0.spine.serve(inbound).await
             }
+            Ok(Surface::WebSocket { asks, dialect }) => {
+                // Only connections of HTTP/1.1 bring one: they can be taken over.
+                let Some(slot) = head.extensions.remove::<Slot>() else {
+                    let refusal = Refusal::websocket(NoHandshake::NotAsked.to_string());
+                    return self.upgrade_required(&refusal, dialect);
+                };
+                let inbound = Inbound {
+                    method: head.method,
+                    asks,
+                    dialect,
+                    headers: head.headers,
+                    body,
+                    peer,
+                    switch: Some(slot),
+                };
+                self.0.spine.serve(inbound).await
+            }
+            Ok(Surface::UpgradeRequired { refusal, dialect }) => {
+                self.upgrade_required(&refusal, dialect)
+            }
+            Ok(Surface::Objects { listing, target }) => {
+                match self.objects(&head.headers, listing, &target, peer).await {
+                    Ok(listed) => listed,
+                    Err(refusal) => {
+                        self.0.metrics.refused(refusal.cause());
+                        refusal.response(listing.dialect, None)
+                    }
+                }
+            }
             Ok(Surface::Models { providers, only, dialect }) => {
-                match self.models(&head.headers, &providers, only.as_deref(), dialect, peer).await {
+                match self.models(&head, &providers, only.as_deref(), dialect, peer).await {
                     Ok(listed) => listed,
                     Err(refusal) => {
                         self.0.metrics.refused(refusal.cause());
@@ -106,6 +153,17 @@ impl Gateway {
                 response
             }
         }
+    }
+
+    /// Says what a path that is spoken over a WebSocket wants.
+    fn upgrade_required(&self, refusal: &Refusal, dialect: Dialect) -> Response<Body> {
+        self.0.metrics.refused(refusal.cause());
+        let mut response = refusal.response(dialect, None);
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static(handshake::WEBSOCKET));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        response
     }
 
     /// `/health/…`, which wants no key.
@@ -129,17 +187,38 @@ impl Gateway {
         Some(response)
     }
 
-    async fn models(
+    async fn objects(
         &self,
         headers: &http::HeaderMap,
+        listing: Listing,
+        target: &Target,
+        peer: IpAddr,
+    ) -> Result<Response<Body>, Refusal> {
+        let presented = Auth::presented(headers)?;
+        let caller = self.0.auth.admit(presented, peer, self.0.clock.now()).await?;
+        listing.answer(&self.0.objects, &caller, target).await
+    }
+
+    async fn models(
+        &self,
+        head: &http::request::Parts,
         providers: &[weft_proto::provider::Provider],
         only: Option<&str>,
         dialect: weft_proto::provider::Dialect,
         peer: IpAddr,
     ) -> Result<Response<Body>, Refusal> {
-        let presented = Auth::presented(headers)?;
+        let presented = Auth::presented(&head.headers)?;
         let caller = self.0.auth.admit(presented, peer, self.0.clock.now()).await?;
         let models = catalogue::of(&self.0.tunnels, &caller, providers);
-        catalogue::answer(&models, only, dialect)
+        catalogue::answer(&models, only, &head.uri, dialect)
     }
+}
+
+/// The answer to a HEAD: its body's length and none of its bytes. HTTP/2 would send them.
+fn without_body(answer: Response<Body>) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    if let Some(length) = http_body::Body::size_hint(&body).exact().filter(|length| *length > 0) {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    Response::from_parts(head, Body::empty())
 }

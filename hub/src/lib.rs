@@ -11,6 +11,7 @@ pub mod config;
 pub mod exchange;
 pub mod gateway;
 pub mod lifecycle;
+pub mod objects;
 pub mod routing;
 pub mod telemetry;
 pub mod trust;

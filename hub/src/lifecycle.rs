@@ -215,7 +215,7 @@ impl Default for Tasks {
 /// Waits for the reason to stop, then stops everything in order.
 pub struct Lifecycle {
     tasks: Tasks,
-    drain: Duration,
+    drain: Box<dyn Fn() -> Duration + Send + Sync>,
     on_reload: Vec<Box<dyn Fn() + Send>>,
 }
 
@@ -223,16 +223,16 @@ impl fmt::Debug for Lifecycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lifecycle")
             .field("tasks", &self.tasks)
-            .field("drain", &self.drain)
+            .field("drain", &(self.drain)())
             .finish_non_exhaustive()
     }
 }
 
 impl Lifecycle {
-    /// A life whose work may run on for `drain` after the request to stop.
+    /// A life whose work may run on after the request to stop for what `drain` says then.
     #[must_use]
-    pub fn new(tasks: Tasks, drain: Duration) -> Self {
-        Self { tasks, drain, on_reload: Vec::new() }
+    pub fn new(tasks: Tasks, drain: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self { tasks, drain: Box::new(drain), on_reload: Vec::new() }
     }
 
     /// Adds what a SIGHUP should do. It runs on the lifecycle's own task: it must not block.
@@ -256,14 +256,15 @@ impl Lifecycle {
                 },
             }
         }
-        tracing::info!(drain_seconds = self.drain.as_secs(), "stopping: draining");
+        let drain = (self.drain)();
+        tracing::info!(drain_seconds = drain.as_secs(), "stopping: draining");
 
         // Readiness is off (it reads `asked`). Doors stop accepting, agents are sent DRAIN, and
         // exchanges run on: this is the only wait that users feel, so only it takes a second signal.
         let forced = !tokio::select! {
             biased;
             () = second_stop(&mut signals, &tasks.0.forced) => false,
-            drained = tasks.wind_down(Stage::Work, self.drain) => drained,
+            drained = tasks.wind_down(Stage::Work, drain) => drained,
         };
         if forced {
             tracing::warn!("stopping: cutting off what still runs");

@@ -6,20 +6,37 @@
 //! # Invariants
 //! - An account is chosen only for users inside its permitted use.
 //! - A model that the key may not use is never routed, under whatever name a deployment gives it.
+//! - A request that names objects goes to the account that has them, and to no other.
 
 use weft_proto::entropy::Entropy;
 use weft_proto::ids::OwnerId;
 use weft_proto::model::ModelPatterns;
 use weft_proto::provider::Provider;
 use weft_proto::wire::control::{Account, PermittedUse};
+use weft_store::Home;
+
+/// What a request says of its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked<'a> {
+    /// The model or, on Azure, the deployment that it names.
+    Model(&'a str),
+    /// Nothing yet, or nothing at all: it may turn out to name any.
+    Unknown,
+    /// It wants none.
+    NotNeeded,
+}
 
 /// What a request wants.
 #[derive(Debug)]
 pub struct Wish<'a> {
     /// Whose API.
     pub provider: Provider,
-    /// The model or, on Azure, the deployment that the request names; `None` where it names none.
-    pub model: Option<&'a str>,
+    /// The model.
+    pub asked: Asked<'a>,
+    /// Where the objects live that the request names, where it names any.
+    pub home: Option<Home>,
+    /// Where the user's other objects live: tried first, so that one request can name old and new.
+    pub prefers: Option<Home>,
     /// The owner whose house the user belongs to, where they belong to one.
     pub member_of: Option<OwnerId>,
     /// The models that the user's key may use; `None` means any.
@@ -47,6 +64,10 @@ pub enum NoRoute {
     /// No account of the provider is connected that this user may use.
     #[error("no agent with an account for this provider is connected")]
     NoAgent,
+    /// The account that has the objects which the request names is not connected, or may not serve
+    /// this user any more.
+    #[error("the account that has these objects is not connected")]
+    HomeAway,
     /// Accounts are connected, but none serves the model.
     #[error("no connected account serves this model")]
     NoSuchModel,
@@ -71,8 +92,8 @@ pub struct Choice<T> {
     pub model: Option<String>,
 }
 
-/// The accounts that may serve `wish`, the least loaded first; equals in random order, so that
-/// nodes that see the same load do not all choose the same one.
+/// The accounts that may serve `wish`: the one that it prefers, then the least loaded first; equals
+/// in random order, so that nodes that see the same load do not all choose the same one.
 ///
 /// # Errors
 /// [`NoRoute`], the most telling cause of all candidates.
@@ -89,17 +110,21 @@ pub fn choose<T: Copy>(
                 // Parts per million of the account's own limit: accounts of unlike size compare.
                 let load = u64::from(candidate.in_flight) * 1_000_000
                     / u64::from(candidate.account.concurrency_max.max(1));
+                let far = wish.prefers.is_some_and(|home| home != home_of(candidate));
                 let choice = Choice { value: candidate.value, model };
-                found.push((load, entropy.next_u64(), choice));
+                found.push(((far, load, entropy.next_u64()), choice));
             }
             Err(why) => nearest = nearest.max_telling(why),
         }
     }
     if found.is_empty() {
-        return Err(nearest);
+        return Err(match (nearest, wish.home) {
+            (NoRoute::NoAgent, Some(_)) => NoRoute::HomeAway,
+            (nearest, _) => nearest,
+        });
     }
-    found.sort_by_key(|(load, chance, _)| (*load, *chance));
-    Ok(found.into_iter().map(|(_, _, choice)| choice).collect())
+    found.sort_by_key(|(order, _)| *order);
+    Ok(found.into_iter().map(|(_, choice)| choice).collect())
 }
 
 impl NoRoute {
@@ -107,7 +132,7 @@ impl NoRoute {
     fn max_telling(self, other: Self) -> Self {
         const fn rank(cause: NoRoute) -> u8 {
             match cause {
-                NoRoute::NoAgent => 0,
+                NoRoute::NoAgent | NoRoute::HomeAway => 0,
                 NoRoute::NoSuchModel => 1,
                 NoRoute::ModelUnknown => 2,
                 NoRoute::ModelNotAllowed => 3,
@@ -123,8 +148,11 @@ fn judge<T>(wish: &Wish<'_>, candidate: &Candidate<'_, T>) -> Result<Option<Stri
     if account.provider != wish.provider || !permits(account, candidate.owner, wish.member_of) {
         return Err(NoRoute::NoAgent);
     }
-    let model = match wish.model {
-        Some(asked) => {
+    if wish.home.is_some_and(|home| home != home_of(candidate)) {
+        return Err(NoRoute::NoAgent);
+    }
+    let model = match wish.asked {
+        Asked::Model(asked) => {
             let declared = declared(account, asked).ok_or(NoRoute::NoSuchModel)?;
             if !account.models.allows(declared) {
                 return Err(NoRoute::NoSuchModel);
@@ -134,8 +162,9 @@ fn judge<T>(wish: &Wish<'_>, candidate: &Candidate<'_, T>) -> Result<Option<Stri
             }
             Some(declared.to_owned())
         }
+        Asked::NotNeeded => None,
         // Whatever the body turns out to name must be served and allowed.
-        None => {
+        Asked::Unknown => {
             let any = account.models.allows_all()
                 && account.provider != Provider::Azure
                 && wish.allowed.is_none_or(ModelPatterns::allows_all);
@@ -146,6 +175,11 @@ fn judge<T>(wish: &Wish<'_>, candidate: &Candidate<'_, T>) -> Result<Option<Stri
         }
     };
     if candidate.open { Ok(model) } else { Err(NoRoute::Busy) }
+}
+
+/// Where objects live that are made by the candidate.
+fn home_of<T>(candidate: &Candidate<'_, T>) -> Home {
+    Home { account: candidate.account.id, owner: candidate.owner }
 }
 
 /// The model that `asked` means on the account. An Azure deployment's name is its owner's own

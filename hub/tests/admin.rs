@@ -212,7 +212,7 @@ async fn a_second_hub_on_one_directory_is_refused() {
     let second = hub.data.run(&["serve", "--users", "127.0.0.1:0", "--agents", "127.0.0.1:0"]);
     assert!(!second.status.success());
     let error = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(error.contains("another hub runs on"), "{error}");
+    assert!(error.contains("is in use: a hub (process "), "{error}");
     hub.stop().await;
 }
 

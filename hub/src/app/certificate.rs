@@ -1,22 +1,28 @@
-//! The operator's own certificate of the users' door, read again on SIGHUP.
+//! The certificate of the users' door: the hub's own, or the operator's, read again on a reload.
 //!
 //! Handshakes under way finish with the certificate they began with. One that cannot be read leaves
-//! the old one in force.
+//! the old one in force. The hub's own renews itself without a reload.
 
-use crate::config::OwnCertificate;
+use crate::config::HubConfig;
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use weft_certs::{DoorError, users_door_from_pem};
+use weft_certs::{Authority, DoorError, summaries, users_door_from_pem};
 
-/// A chain and its key, as read from the operator's files.
+/// Gives the users' door the certificate that is in force.
 #[derive(Debug)]
-pub(super) struct OwnChain {
-    chain: PathBuf,
-    key: PathBuf,
-    tls: ServerConfig,
+pub(super) struct UsersCertificate {
+    authority: Arc<Authority>,
+    in_force: Arc<InForce>,
+}
+
+/// A certificate that was read and can be put in force.
+#[derive(Debug)]
+pub(super) struct ReadCertificate {
+    resolver: Arc<dyn ResolvesServerCert>,
+    until: Option<String>,
 }
 
 /// Gives out the certificate in force.
@@ -30,36 +36,57 @@ impl ResolvesServerCert for InForce {
     }
 }
 
-impl OwnChain {
-    /// Reads the files; relative paths start at the data directory.
-    pub(super) fn read(data: &Path, own: &OwnCertificate) -> Result<Self, DoorError> {
-        let (chain, key) = (data.join(&own.chain), data.join(&own.key));
-        let tls = users_door_from_pem(&chain, &key)?;
-        Ok(Self { chain, key, tls })
+impl ReadCertificate {
+    /// Until when it is valid, in RFC 3339; `None` for what renews itself.
+    pub(super) fn until(&self) -> Option<String> {
+        self.until.clone()
+    }
+}
+
+impl UsersCertificate {
+    /// The certificate that `config` names, in force from the start.
+    pub(super) fn new(authority: Arc<Authority>, config: &HubConfig) -> Result<Self, DoorError> {
+        let first = read(&authority, config)?;
+        Ok(Self { authority, in_force: Arc::new(InForce(RwLock::new(first.resolver))) })
     }
 
-    /// The settings of the door, and what reads their certificate again.
-    pub(super) fn reloadable(self) -> (ServerConfig, Box<dyn Fn() + Send>) {
-        let Self { chain, key, mut tls } = self;
-        let in_force = Arc::new(InForce(RwLock::new(Arc::clone(&tls.cert_resolver))));
-        tls.cert_resolver = Arc::<InForce>::clone(&in_force);
-        let reload = move || match users_door_from_pem(&chain, &key) {
-            Ok(fresh) => {
-                let fresh = Arc::clone(&fresh.cert_resolver);
-                *in_force.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-                tracing::info!(chain = %chain.display(), "certificate read again");
-            }
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "certificate unchanged")
-            }
-        };
-        (tls, Box::new(reload))
+    /// The TLS settings of the door, which asks for the certificate at each handshake.
+    pub(super) fn door(&self) -> Result<ServerConfig, DoorError> {
+        let mut tls = self.authority.users_door()?;
+        tls.cert_resolver = Arc::<InForce>::clone(&self.in_force);
+        Ok(tls)
     }
+
+    /// Reads the certificate that `config` names, whose relative paths start at the data directory.
+    /// Changes nothing.
+    pub(super) fn read(&self, config: &HubConfig) -> Result<ReadCertificate, DoorError> {
+        read(&self.authority, config)
+    }
+
+    /// Shows `certificate` from the next handshake on.
+    pub(super) fn put_in_force(&self, certificate: ReadCertificate) {
+        *self.in_force.0.write().unwrap_or_else(PoisonError::into_inner) = certificate.resolver;
+    }
+}
+
+fn read(authority: &Authority, config: &HubConfig) -> Result<ReadCertificate, DoorError> {
+    let Some(own) = &config.users.certificate else {
+        return Ok(ReadCertificate {
+            resolver: authority.users_door()?.cert_resolver,
+            until: None,
+        });
+    };
+    let data: &Path = &config.data;
+    let (chain, key) = (data.join(&own.chain), data.join(&own.key));
+    let tls = users_door_from_pem(&chain, &key)?;
+    let until = summaries(&chain)?.into_iter().next().map(|leaf| leaf.not_after);
+    Ok(ReadCertificate { resolver: tls.cert_resolver, until })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OwnCertificate;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};
     use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -102,19 +129,34 @@ mod tests {
     async fn a_new_certificate_is_in_force_after_a_reload_and_a_damaged_one_is_not() {
         let data = tempfile::tempdir().unwrap();
         let first = install(data.path(), 1);
-        let own = OwnCertificate { chain: "chain.pem".into(), key: "key.pem".into() };
-        let (tls, reload) = OwnChain::read(data.path(), &own).unwrap().reloadable();
+        let certs = tempfile::tempdir().unwrap();
+        let entropy = SeededEntropy::new(3);
+        let hub = HubId::generate(&SystemClock, &entropy);
+        let authority = Authority::create(certs.path(), hub, &[], &SystemClock, &entropy).unwrap();
+        let hubs = CertificateDer::from_pem_slice(authority.users_ca_pem().as_bytes()).unwrap();
+        let mut config = HubConfig { data: data.path().to_owned(), ..HubConfig::default() };
+        config.users.certificate =
+            Some(OwnCertificate { chain: "chain.pem".into(), key: "key.pem".into() });
+        let certificate = UsersCertificate::new(Arc::new(authority), &config).unwrap();
+        let reload = |config: &HubConfig| {
+            certificate.read(config).map(|read| certificate.put_in_force(read))
+        };
+        let tls = certificate.door().unwrap();
         let tls = Arc::new(tls);
         assert!(trusted_by(&tls, &first).await);
 
         let second = install(data.path(), 2);
         assert!(!trusted_by(&tls, &second).await, "nothing is read before it is asked for");
-        reload();
+        reload(&config).unwrap();
         assert!(trusted_by(&tls, &second).await);
         assert!(!trusted_by(&tls, &first).await);
 
         std::fs::write(data.path().join("chain.pem"), "torn").unwrap();
-        reload();
+        assert!(reload(&config).is_err());
         assert!(trusted_by(&tls, &second).await, "the old one stays");
+
+        config.users.certificate = None;
+        reload(&config).unwrap();
+        assert!(trusted_by(&tls, &hubs).await, "the hub's own again");
     }
 }

@@ -5,18 +5,25 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use weft_proto::entropy::Entropy;
 
 /// The folder of the authority inside the data directory.
 pub const CERTS_DIR: &str = "certs";
-/// Held locked by the hub that runs on the directory.
+/// Held locked by the hub that runs on the directory; its text is the number of the process.
 const LOCK_FILE: &str = "hub.lock";
+/// The longest number of a process that is read, bytes.
+const LOCK_BYTES_MAX: u64 = 16;
+/// How often a held lock is tried again: [`holder`] holds it for a moment, too.
+const LOCK_TRIES: u32 = 6;
+/// Wait between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// Where the doors of the running hub are, for commands on this machine.
 const ADDRESSES_FILE: &str = "hub.addresses.json";
 /// The longest file of addresses that is read, bytes.
 const ADDRESSES_BYTES_MAX: u64 = 64 * 1024;
-/// The key of stateless resets.
-const RESET_KEY_FILE: &str = "reset.key";
+/// The key of stateless resets, inside the data directory.
+pub const RESET_KEY_FILE: &str = "reset.key";
 /// Length of the key of stateless resets, bytes.
 pub(super) const RESET_KEY_BYTES: usize = 32;
 /// Readable by the hub's user alone.
@@ -26,10 +33,12 @@ const PRIVATE_MODE: u32 = 0o600;
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     /// Another hub runs on it.
-    #[error("another hub runs on {}", data.display())]
+    #[error("{} is in use: {holder} runs on it", data.display())]
     InUse {
         /// The directory.
         data: PathBuf,
+        /// Who.
+        holder: Holder,
     },
     /// A file of it cannot be used.
     #[error("{} cannot be used", path.display())]
@@ -50,7 +59,7 @@ pub enum DataDirError {
 
 /// A data directory that this process holds; given back when the value goes.
 #[derive(Debug)]
-pub(super) struct DataDir {
+pub struct DataDir {
     path: PathBuf,
     /// The lock is the operating system's: it ends with the process, however that ends.
     _lock: File,
@@ -58,7 +67,11 @@ pub(super) struct DataDir {
 
 impl DataDir {
     /// Takes the directory for this process. Blocks shortly.
-    pub(super) fn lock(data: &Path) -> Result<Self, DataDirError> {
+    ///
+    /// # Errors
+    /// [`DataDirError::InUse`] where another process has it, [`DataDirError::File`] where the lock
+    /// cannot be taken at all.
+    pub fn lock(data: &Path) -> Result<Self, DataDirError> {
         let path = data.join(LOCK_FILE);
         let failed = |source| DataDirError::File { path: path.clone(), source };
         let file = OpenOptions::new()
@@ -68,11 +81,20 @@ impl DataDir {
             .mode(PRIVATE_MODE)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path: data.to_owned(), _lock: file }),
-            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { data: data.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => {
+                    let process = std::process::id().to_string();
+                    file.set_len(0)
+                        .and_then(|()| (&file).write_all(process.as_bytes()))
+                        .map_err(failed)?;
+                    return Ok(Self { path: data.to_owned(), _lock: file });
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
         }
+        Err(DataDirError::InUse { data: data.to_owned(), holder: Holder::of(&path) })
     }
 
     /// Writes where the doors are, whole or not at all.
@@ -126,6 +148,51 @@ impl DataDir {
     }
 }
 
+/// The process that holds a data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// Its number, where it is known.
+    pub process: Option<u32>,
+}
+
+impl Holder {
+    fn of(lock: &Path) -> Self {
+        let mut text = String::new();
+        let read =
+            File::open(lock).and_then(|file| file.take(LOCK_BYTES_MAX).read_to_string(&mut text));
+        Self { process: read.ok().and_then(|_| text.trim().parse().ok()) }
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.process {
+            Some(process) => write!(f, "a hub (process {process})"),
+            None => f.write_str("a hub"),
+        }
+    }
+}
+
+/// Who holds `data`; `None` where nobody does. Changes nothing.
+///
+/// # Errors
+/// [`DataDirError::File`] where that cannot be told.
+pub fn holder(data: &Path) -> Result<Option<Holder>, DataDirError> {
+    let path = data.join(LOCK_FILE);
+    let failed = |source| DataDirError::File { path: path.clone(), source };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    // Held for a moment at most; a hub that starts meanwhile tries again.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(Holder::of(&path))),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
 /// Where the doors of the hub are that runs on `data`, or ran there and was killed; none where none
 /// runs.
 #[must_use]
@@ -144,9 +211,16 @@ mod tests {
     #[test]
     fn a_directory_is_one_hubs_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
+        assert_eq!(holder(dir.path()).unwrap(), None);
         let held = DataDir::lock(dir.path()).unwrap();
-        assert!(matches!(DataDir::lock(dir.path()), Err(DataDirError::InUse { .. })));
+        let this = Holder { process: Some(std::process::id()) };
+        assert_eq!(holder(dir.path()).unwrap(), Some(this));
+        match DataDir::lock(dir.path()) {
+            Err(DataDirError::InUse { holder, .. }) => assert_eq!(holder, this),
+            other => panic!("{other:?}"),
+        }
         drop(held);
+        assert_eq!(holder(dir.path()).unwrap(), None, "the file stays, the lock does not");
         DataDir::lock(dir.path()).expect("given back");
     }
 

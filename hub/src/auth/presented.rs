@@ -1,9 +1,10 @@
-//! Where a request carries its key: the header that its SDK uses.
+//! Where a request carries its key: the header that its SDK uses or, of a WebSocket, a sub-protocol.
 //!
 //! Never looks at the query: a key there would end up in logs, and the gateway refuses it.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
+use weft_proto::websocket::handshake;
 
 /// Header of Anthropic's SDKs.
 const X_API_KEY: &str = "x-api-key";
@@ -27,10 +28,21 @@ pub enum NotPresented {
     /// Two headers carry different keys.
     #[error("the request carries two different keys: send one")]
     Conflicting,
+    /// A key among the sub-protocols, and another one beside it, the same or not.
+    #[error("a key among the sub-protocols must be the only one: send one key")]
+    Twice,
 }
 
 /// The key text that `headers` carry. The same key in several headers counts once.
 pub(super) fn presented(headers: &HeaderMap) -> Result<&str, NotPresented> {
+    if handshake::names_upgrade(headers) {
+        let mut among = handshake::credentials(headers);
+        if let Some(key) = among.next() {
+            let beside = [AUTHORIZATION.as_str(), X_API_KEY, API_KEY];
+            let alone = among.next().is_none() && !beside.iter().any(|n| headers.contains_key(*n));
+            return if alone { Ok(key) } else { Err(NotPresented::Twice) };
+        }
+    }
     let bearers = headers.get_all(AUTHORIZATION).iter().map(bearer);
     let named = [X_API_KEY, API_KEY];
     let named = named.into_iter().flat_map(|name| headers.get_all(name)).map(readable);
@@ -89,6 +101,26 @@ mod tests {
             let two = headers(&[("authorization", "Bearer wk-1"), other]);
             assert_eq!(presented(&two), Err(NotPresented::Conflicting), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_key_among_the_sub_protocols_is_read_of_an_upgrade_and_stands_alone() {
+        let protocol = "realtime, openai-insecure-api-key.wk-1, openai-beta.realtime-v1";
+        let upgrade = [("connection", "Upgrade"), ("upgrade", "websocket")];
+        let with = |more: &[(&'static str, &'static str)]| {
+            let pairs = [&upgrade[..], &[("sec-websocket-protocol", protocol)], more].concat();
+            presented(&headers(&pairs)).map(str::to_owned)
+        };
+        assert_eq!(with(&[]), Ok("wk-1".to_owned()));
+        for beside in [
+            ("authorization", "Bearer wk-1"),
+            ("api-key", "wk-2"),
+            ("sec-websocket-protocol", "openai-insecure-api-key.wk-1"),
+        ] {
+            assert_eq!(with(&[beside]), Err(NotPresented::Twice), "{beside:?}");
+        }
+        let plain = headers(&[("sec-websocket-protocol", protocol)]);
+        assert_eq!(presented(&plain), Err(NotPresented::Missing));
     }
 
     #[test]

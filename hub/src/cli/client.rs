@@ -53,8 +53,11 @@ impl fmt::Debug for AdminClient {
 impl AdminClient {
     /// Reads what the data directory says about its hub.
     pub(super) fn open(data: &Path) -> anyhow::Result<Self> {
-        let config = HubConfig::load(data, &Overrides::default())?;
-        let address = announced(data).map_or(config.admin.address, |doors| doors.admin);
+        // A hub that runs has said where it is: settings that went bad meanwhile do not matter.
+        let address = match announced(data) {
+            Some(doors) => doors.admin,
+            None => HubConfig::load(data, &Overrides::default())?.admin.address,
+        };
         let ca = data.join(CERTS_DIR).join(CA_FILE);
         let mut roots = rustls::RootCertStore::empty();
         let certificates = CertificateDer::pem_file_iter(&ca)

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::io::{self, Write};
+use weft_proto::time::Timestamp;
 
 /// Standard output, and the form that was asked for.
 #[derive(Debug)]
@@ -43,8 +44,22 @@ impl Output {
         columns: [&str; N],
         cells: impl Fn(&T) -> [String; N],
     ) -> io::Result<()> {
-        if self.json || rows.is_empty() {
+        if rows.is_empty() {
             return self.value(&rows, "none");
+        }
+        self.report(&rows, rows, columns, cells)
+    }
+
+    /// Prints `value` as JSON, or else `rows` as a table of `columns`.
+    pub(super) fn report<T, const N: usize>(
+        &mut self,
+        value: &impl Serialize,
+        rows: &[T],
+        columns: [&str; N],
+        cells: impl Fn(&T) -> [String; N],
+    ) -> io::Result<()> {
+        if self.json {
+            return self.value(value, "");
         }
         let mut lines = vec![columns.map(str::to_owned)];
         lines.extend(rows.iter().map(|row| cells(row).map(|cell| shown(&cell))));
@@ -79,6 +94,25 @@ fn shown(cell: &str) -> String {
 /// A cell for what may be missing.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// A time as people and scripts read it: RFC 3339, UTC, whole seconds.
+pub(super) fn time_text(time: Timestamp) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    // Out of range only for years after 9999: the number still says when.
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+/// An error with its sources, as one line.
+pub(super) fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use weft_hub::config::{HubConfig, Overrides};
 use weft_hub::lifecycle::Signals;
 use weft_hub::telemetry::Log;
 
-/// Run the hub. SIGTERM drains it, a second one cuts it off; SIGHUP reads the log level and the
-/// operator's own certificate again
+/// Run the hub. SIGTERM drains it, a second one cuts it off; SIGHUP reads the settings and the
+/// operator's own certificate again, as "weft-hub reload" does
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  weft-hub serve --data ./weft-hub --log-format json")]
 pub(super) struct Serve {
@@ -30,16 +30,9 @@ impl Serve {
         let ended = runtime.block_on(async {
             // Before the doors: a signal from now on is a request to stop, not the end.
             let signals = Signals::listen().context("signals cannot be listened to")?;
-            let mut app = App::bind(config).await?;
+            let app = App::bind(config).await?;
             out.value(app.addrs(), &app.addrs().to_string())?;
-            let (data, overrides) = (data.to_owned(), self.overrides);
-            app.on_reload(move || match HubConfig::load(&data, &overrides) {
-                Ok(config) => match log.set_level(&config.log) {
-                    Ok(()) => tracing::info!(level = config.log.level, "log level read again"),
-                    Err(error) => tracing::error!(%error, "log level unchanged"),
-                },
-                Err(error) => tracing::error!(%error, "settings unchanged"),
-            });
+            app.reloads_with(self.overrides, log);
             anyhow::Ok(app.run(signals).await)
         })?;
         Ok(ended.exit_code())

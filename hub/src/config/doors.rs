@@ -1,7 +1,7 @@
 //! The three doors: where they listen, and under which names.
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use weft_certs::{HostName, HubAddress, InvalidHubAddress};
@@ -15,7 +15,7 @@ const ADMIN_PORT_DEFAULT: u16 = 9443;
 
 /// The users' door: HTTPS for SDKs. The names in its certificate are given to `init`: the authority
 /// keeps them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UsersDoor {
     /// Where it listens.
@@ -34,7 +34,7 @@ impl Default for UsersDoor {
 }
 
 /// A certificate that the hub did not make. Relative paths start at the data directory.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnCertificate {
     /// PEM file with the chain, leaf first.
@@ -44,14 +44,14 @@ pub struct OwnCertificate {
 }
 
 /// The agents' door: QUIC for agents.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentsDoor {
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
     /// What agents dial, as written into invites: `host:port`, reachable from where they are. Where
     /// nothing is said, invites carry the addresses that were bound, for agents of this machine.
-    #[serde(deserialize_with = "addresses")]
+    #[serde(deserialize_with = "addresses", serialize_with = "as_texts")]
     pub public: Vec<HubAddress>,
 }
 
@@ -65,7 +65,7 @@ impl Default for AgentsDoor {
 }
 
 /// The admin door: HTTPS for operators of this machine.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminDoor {
     /// Where it listens.
@@ -96,4 +96,8 @@ pub fn agents_door_of(host: &HostName) -> Result<HubAddress, InvalidHubAddress> 
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HubAddress>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+}
+
+fn as_texts<S: Serializer>(addresses: &[HubAddress], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(addresses.iter().map(ToString::to_string))
 }

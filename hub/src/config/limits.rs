@@ -1,7 +1,7 @@
 //! What the hub spends at most: connections, memory, patience. Each default has a name here.
 
 use super::ConfigError;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Duration;
 use weft_proto::limits::{REPLAY_BYTES_MAX, STREAM_WINDOW_BYTES};
 
@@ -18,10 +18,22 @@ const H2_RESETS_MAX: usize = 64;
 /// Tunnels open at once.
 const TUNNELS_MAX: usize = 16_384;
 /// Bytes that all exchanges together may hold in buffers.
-const MEMORY_BYTES_MAX: u64 = 1280 * 1024 * 1024;
-/// What one exchange may hold at most, bytes: the window of its answer, what is kept of its body
-/// for another attempt, and the window of its upload.
-pub const EXCHANGE_BYTES_MAX: u64 = 2 * STREAM_WINDOW_BYTES as u64 + REPLAY_BYTES_MAX as u64;
+const MEMORY_BYTES_MAX: u64 = 1536 * 1024 * 1024;
+/// What the users' door takes of one HTTP/2 answer ahead of its reader, bytes.
+pub const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// What a running exchange takes beside its buffers, bytes: heads, records, the state of two
+/// streams. Measured at 9 to 10 KiB (`make bench`, slow readers).
+const EXCHANGE_OWN_BYTES: u64 = 16 * 1024;
+/// What one exchange may hold for its answer, bytes: its own part, the window of the answer, and
+/// what the users' door takes ahead of a slow reader.
+pub const ANSWER_BYTES_MAX: u64 =
+    EXCHANGE_OWN_BYTES + STREAM_WINDOW_BYTES as u64 + H2_SEND_BUFFER_BYTES as u64;
+/// What one exchange may hold at most, bytes: that of its answer, what is kept of its body for
+/// another attempt, and the window of its upload.
+pub const EXCHANGE_BYTES_MAX: u64 =
+    ANSWER_BYTES_MAX + STREAM_WINDOW_BYTES as u64 + REPLAY_BYTES_MAX as u64;
+/// Outcomes that may wait for the store, those of running exchanges counted.
+const OUTCOMES_WAITING_MAX: usize = 65_536;
 /// Wrong keys that one address may present in a minute.
 const FAILED_KEYS_PER_MINUTE_MAX: u32 = 30;
 /// Head of a request, bytes (DESIGN: 48 KiB).
@@ -46,7 +58,7 @@ const EXCHANGE_SECONDS: u64 = 3_600;
 const DRAIN_SECONDS: u64 = 30;
 
 /// What the hub spends at most.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Users' connections open at once.
@@ -63,6 +75,8 @@ pub struct Limits {
     pub tunnels_max: usize,
     /// Bytes that all exchanges together may hold in buffers.
     pub memory_bytes_max: u64,
+    /// Outcomes that wait for a store that is away; further exchanges are refused.
+    pub outcomes_waiting_max: usize,
     /// Wrong keys that one address may present in a minute; more are refused with 429.
     pub failed_keys_per_minute_max: u32,
     /// Head of a request, bytes.
@@ -70,28 +84,48 @@ pub struct Limits {
     /// Body of a request, bytes; more is refused with 413.
     pub body_bytes_max: u64,
     /// TLS handshake of a users' connection.
-    #[serde(rename = "handshake_seconds", deserialize_with = "seconds")]
+    #[serde(
+        rename = "handshake_seconds",
+        deserialize_with = "seconds",
+        serialize_with = "as_seconds"
+    )]
     pub handshake: Duration,
     /// Head of a request, from its first byte.
-    #[serde(rename = "head_seconds", deserialize_with = "seconds")]
+    #[serde(rename = "head_seconds", deserialize_with = "seconds", serialize_with = "as_seconds")]
     pub head: Duration,
     /// Silence inside a request's body.
-    #[serde(rename = "body_idle_seconds", deserialize_with = "seconds")]
+    #[serde(
+        rename = "body_idle_seconds",
+        deserialize_with = "seconds",
+        serialize_with = "as_seconds"
+    )]
     pub body_idle: Duration,
     /// From the end of a request to the head of its answer.
-    #[serde(rename = "answer_head_seconds", deserialize_with = "seconds")]
+    #[serde(
+        rename = "answer_head_seconds",
+        deserialize_with = "seconds",
+        serialize_with = "as_seconds"
+    )]
     pub answer_head: Duration,
     /// Silence inside an answer.
-    #[serde(rename = "answer_idle_seconds", deserialize_with = "seconds")]
+    #[serde(
+        rename = "answer_idle_seconds",
+        deserialize_with = "seconds",
+        serialize_with = "as_seconds"
+    )]
     pub answer_idle: Duration,
     /// A reader that takes nothing, before its exchange is cut.
-    #[serde(rename = "stall_seconds", deserialize_with = "seconds")]
+    #[serde(rename = "stall_seconds", deserialize_with = "seconds", serialize_with = "as_seconds")]
     pub stall: Duration,
     /// A whole exchange.
-    #[serde(rename = "exchange_seconds", deserialize_with = "seconds")]
+    #[serde(
+        rename = "exchange_seconds",
+        deserialize_with = "seconds",
+        serialize_with = "as_seconds"
+    )]
     pub exchange: Duration,
     /// How long running exchanges may go on after a request to stop.
-    #[serde(rename = "drain_seconds", deserialize_with = "seconds")]
+    #[serde(rename = "drain_seconds", deserialize_with = "seconds", serialize_with = "as_seconds")]
     pub drain: Duration,
 }
 
@@ -105,6 +139,7 @@ impl Default for Limits {
             h2_resets_max: H2_RESETS_MAX,
             tunnels_max: TUNNELS_MAX,
             memory_bytes_max: MEMORY_BYTES_MAX,
+            outcomes_waiting_max: OUTCOMES_WAITING_MAX,
             failed_keys_per_minute_max: FAILED_KEYS_PER_MINUTE_MAX,
             head_bytes_max: HEAD_BYTES_MAX,
             body_bytes_max: BODY_BYTES_MAX,
@@ -121,6 +156,27 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// These limits with what may change while the hub runs taken from `new`; what sizes something
+    /// that was made at the start stays. The keys are named in [`super::changes`].
+    #[must_use]
+    pub(super) fn with_live_of(&self, new: &Self) -> Self {
+        Self {
+            exchanges_max: new.exchanges_max,
+            h2_streams_max: new.h2_streams_max,
+            h2_resets_max: new.h2_resets_max,
+            head_bytes_max: new.head_bytes_max,
+            body_bytes_max: new.body_bytes_max,
+            handshake: new.handshake,
+            head: new.head,
+            body_idle: new.body_idle,
+            answer_head: new.answer_head,
+            answer_idle: new.answer_idle,
+            exchange: new.exchange,
+            drain: new.drain,
+            ..self.clone()
+        }
+    }
+
     /// Refuses limits that would refuse everything.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let positive = [
@@ -129,6 +185,7 @@ impl Limits {
             ("exchanges_max", self.exchanges_max),
             ("h2_streams_max", self.h2_streams_max as usize),
             ("tunnels_max", self.tunnels_max),
+            ("outcomes_waiting_max", self.outcomes_waiting_max),
             ("failed_keys_per_minute_max", self.failed_keys_per_minute_max as usize),
             ("head_bytes_max", self.head_bytes_max),
             ("body_bytes_max", usize::from(self.body_bytes_max > 0)),
@@ -151,4 +208,8 @@ impl Limits {
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.as_secs().serialize(serializer)
 }

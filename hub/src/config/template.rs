@@ -38,8 +38,9 @@ pub fn render_initial(public: &[HubAddress]) -> String {
 # connections_max = 8192                  # users' connections, all together
 # connections_per_address_max = 2048
 # exchanges_max = 4096                    # running at once; more are refused with 503
-# memory_bytes_max = 1342177280           # buffers of all exchanges together
+# memory_bytes_max = 1610612736           # buffers of all exchanges together
 # body_bytes_max = 536870912              # of one request
+# outcomes_waiting_max = 65536            # while the database is away; then 503
 # failed_keys_per_minute_max = 30         # per address; more are refused with 429
 # answer_head_seconds = 900               # how long a model may think before it answers
 # exchange_seconds = 3600

@@ -4,7 +4,7 @@ use super::refusal::Refusal;
 use super::settle::Record;
 use super::{Inbound, MEMORY_UNIT_BYTES, Spine};
 use crate::auth::{Auth, AuthRefused, Caller};
-use crate::config::EXCHANGE_BYTES_MAX;
+use crate::config::{ANSWER_BYTES_MAX, EXCHANGE_BYTES_MAX};
 use http::header::CONTENT_LENGTH;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use weft_proto::codes::EndReason;
 use weft_proto::ids::ExchangeId;
-use weft_proto::limits::STREAM_WINDOW_BYTES;
 use weft_store::Outcome;
 use weft_transport::drain::InFlightGuard;
 
@@ -44,7 +43,7 @@ impl Admitted {
 
     /// The moment at which the exchange has run for as long as one may.
     pub(super) fn ends_at(&self, spine: &Spine) -> Instant {
-        self.record.runs_until(spine.0.needs.limits.exchange)
+        self.record.runs_until(spine.0.needs.limits.now().exchange)
     }
 }
 
@@ -52,7 +51,7 @@ impl Spine {
     /// Admits a request, or says why not. From here on it will have an outcome.
     pub(super) async fn admit(&self, inbound: Inbound) -> Result<Admitted, Refusal> {
         let needs = &self.0.needs;
-        let limits = &needs.limits;
+        let limits = needs.limits.now();
         let now = needs.clock.now();
         let presented = Auth::presented(&inbound.headers)?;
         let caller = needs.auth.admit(presented, inbound.peer, now).await?;
@@ -113,12 +112,11 @@ fn declared_length(inbound: &Inbound) -> Result<Option<u64>, Refusal> {
     length.ok_or_else(bad).map(Some)
 }
 
-/// What an exchange may hold at most, in units of the memory budget: the window of its answer, and
-/// of its body what is kept for another attempt and what is on its way to the agent.
+/// What an exchange may hold at most, in units of the memory budget: what its answer takes, and of
+/// its body what is kept for another attempt and what is on its way to the agent.
 fn units(length: Option<u64>) -> u32 {
-    let window = u64::from(STREAM_WINDOW_BYTES);
-    let upload_max = EXCHANGE_BYTES_MAX - window;
-    let bytes = window + length.unwrap_or(upload_max).min(upload_max);
+    let upload_max = EXCHANGE_BYTES_MAX - ANSWER_BYTES_MAX;
+    let bytes = ANSWER_BYTES_MAX + length.unwrap_or(upload_max).min(upload_max);
     u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 

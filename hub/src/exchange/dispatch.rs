@@ -4,13 +4,15 @@
 //! the whole body is still at hand: [`weft_proto::exchange::HubExchange`] decides, not this file.
 
 use super::admit::Room;
+use super::belongings::{Belongings, home_of};
 use super::plan::Planned;
 use super::refusal::Refusal;
 use super::settle::Record;
+use super::switch::Switching;
 use super::upload::{Forwarded, Stopped, Upload};
 use super::{Ask, Spine};
 use crate::tunnel::{Offer, Slip};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +23,9 @@ use weft_proto::exchange::{Break, Next};
 use weft_proto::ids::ExchangeId;
 use weft_proto::provider::Dialect;
 use weft_proto::time::Clock;
-use weft_proto::wire::head::{AnswerHead, RequestHead, Ticket};
-use weft_transport::exchange::{AnswerReader, OpenError};
+use weft_proto::wire::control::Features;
+use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead, Ticket};
+use weft_transport::exchange::{AnswerReader, Answered, BodyReader, OpenError, RequestWriter};
 use weft_transport::stream::StreamError;
 
 /// What a user is told to wait when every account refused.
@@ -34,6 +37,15 @@ const DEADLINE_LEAD: Duration = Duration::from_secs(2);
 
 /// A body on its way: comes back with the upload when it is done.
 pub(super) type Forwarding = Pin<Box<dyn Future<Output = (Upload, Forwarded)> + Send>>;
+
+/// What a dispatch led to.
+#[must_use]
+pub(super) enum Dispatched {
+    /// An answer to relay.
+    Answering(Answering),
+    /// A WebSocket.
+    Switching(Switching),
+}
 
 /// An exchange whose answer has begun.
 #[must_use]
@@ -47,40 +59,86 @@ pub(super) struct Answering {
     pub(super) slip: Slip,
     /// The rest of the upload, where the answer came before its end.
     pub(super) forwarding: Option<Forwarding>,
+    /// What becomes of the objects that the answer makes known.
+    pub(super) belongings: Belongings,
 }
 
 /// How one attempt went.
 enum Attempt {
     Answered { head: AnswerHead, answer: AnswerReader, slip: Slip, forwarding: Option<Forwarding> },
+    Switched { head: SwitchedHead, reader: BodyReader, writer: RequestWriter, slip: Slip },
     Broke { why: Break, upload: Option<Upload>, refusal: Option<Refusal> },
 }
 
 impl Planned {
     /// Sends the request to its accounts, one after another, until one answers.
-    pub(super) async fn dispatch(self, spine: &Spine) -> Result<Answering, Refusal> {
-        let Self { mut record, room, method, ask, dialect, headers, mut upload, offers } = self;
-        let limits = &spine.0.needs.limits;
+    pub(super) async fn dispatch(self, spine: &Spine) -> Result<Dispatched, Refusal> {
+        let Self {
+            mut record,
+            room,
+            method,
+            ask,
+            dialect,
+            headers,
+            mut upload,
+            offers,
+            belongings,
+            switch,
+        } = self;
+        let limits = spine.0.needs.limits.now();
         let request = Request {
             ask: &ask,
             method: &method,
             headers: &headers,
             head_within: limits.answer_head,
             clock: &*spine.0.needs.clock,
+            upgrade: switch.is_some(),
         };
+        if request.upgrade && !offers.iter().any(carries_websockets) {
+            let refusal = Refusal::unavailable(
+                "no_websocket_agent",
+                "no connected agent with such an account carries WebSockets",
+                REFUSED_WAIT,
+            );
+            return Err(refuse(record, EndReason::Refused, Some(refusal)));
+        }
         for offer in offers {
+            // An agent that has not heard of them would call the provider for a plain answer.
+            if request.upgrade && !carries_websockets(&offer) {
+                continue;
+            }
             // Where an agent drains, its other accounts drain with it: none of them takes a claim.
             let Some(slip) = offer.claim() else { continue };
             let (agent, account) = (slip.offer().link().agent(), slip.offer().account().id);
             let Some(attempt) = record.dispatch(agent, account) else {
                 break;
             };
-            match request.attempt(record.id(), attempt, slip, upload).await {
+            let attempted = match request.upgrade {
+                true => request.attempt_switch(record.id(), attempt, slip, upload).await,
+                false => request.attempt(record.id(), attempt, slip, upload).await,
+            };
+            match attempted {
+                Attempt::Switched { head, reader, writer, slip } => {
+                    let Some(slot) = switch else {
+                        return Err(refuse(record, EndReason::Internal, None));
+                    };
+                    record.answer(StatusCode::SWITCHING_PROTOCOLS);
+                    return Ok(Dispatched::Switching(Switching {
+                        record,
+                        room,
+                        head,
+                        writer,
+                        reader,
+                        slip,
+                        slot,
+                    }));
+                }
                 Attempt::Answered { head, answer, slip, forwarding } => {
                     if head.account_fault {
                         return Err(account_fault(record, &offer));
                     }
                     record.answer(head.status);
-                    return Ok(Answering {
+                    return Ok(Dispatched::Answering(Answering {
                         record,
                         room,
                         dialect,
@@ -89,7 +147,8 @@ impl Planned {
                         answer,
                         slip,
                         forwarding,
-                    });
+                        belongings,
+                    }));
                 }
                 Attempt::Broke { why, upload: back, refusal } => {
                     let Some(back) = back.filter(Upload::replay_whole) else {
@@ -126,9 +185,64 @@ struct Request<'a> {
     headers: &'a HeaderMap,
     head_within: Duration,
     clock: &'a dyn Clock,
+    /// It asks for a WebSocket.
+    upgrade: bool,
 }
 
 impl Request<'_> {
+    fn head(&self, exchange: ExchangeId, attempt: u8, slip: &Slip) -> RequestHead {
+        let account = slip.offer().account().id;
+        RequestHead {
+            ticket: Ticket { exchange, attempt, account, issued_at: self.clock.now() },
+            provider: self.ask.provider,
+            method: self.method.clone(),
+            target: self.ask.target.as_str().to_owned(),
+            headers: self.headers.clone(),
+            head_within: self.head_within,
+            upgrade: self.upgrade,
+        }
+    }
+
+    /// An attempt at a WebSocket: the request has no body, and its direction stays open for what
+    /// follows the answer.
+    async fn attempt_switch(
+        &self,
+        exchange: ExchangeId,
+        attempt: u8,
+        slip: Slip,
+        upload: Upload,
+    ) -> Attempt {
+        let head = self.head(exchange, attempt, &slip);
+        let (mut writer, mut answer) = match slip.open(&head).await {
+            Ok(opened) => opened,
+            Err(error) => return not_opened(&error, upload),
+        };
+        let within = self.head_within + DEADLINE_LEAD;
+        let why = match tokio::time::timeout(within, answer.head_or_switch()).await {
+            Ok(Ok(Answered::Switched(head))) => {
+                slip.heard();
+                return Attempt::Switched { head, reader: answer.into_raw(), writer, slip };
+            }
+            Ok(Ok(Answered::Final(head))) => {
+                slip.heard();
+                // There is no more to this request. An agent that has answered may have stopped it.
+                writer.finish().unwrap_or_default();
+                return Attempt::Answered { head, answer, slip, forwarding: None };
+            }
+            Ok(Err(error)) => {
+                if matches!(error, StreamError::Aborted(_)) {
+                    slip.heard();
+                }
+                why(&error)
+            }
+            Err(_) => {
+                answer.stop(AbortCode::Deadline);
+                Break::Deadline
+            }
+        };
+        Attempt::Broke { why, upload: Some(upload), refusal: None }
+    }
+
     async fn attempt(
         &self,
         exchange: ExchangeId,
@@ -136,36 +250,14 @@ impl Request<'_> {
         slip: Slip,
         upload: Upload,
     ) -> Attempt {
-        let account = slip.offer().account().id;
-        let head = RequestHead {
-            ticket: Ticket { exchange, attempt, account, issued_at: self.clock.now() },
-            provider: self.ask.provider,
-            method: self.method.clone(),
-            target: self.ask.target.as_str().to_owned(),
-            headers: self.headers.clone(),
-            head_within: self.head_within,
-        };
+        let head = self.head(exchange, attempt, &slip);
         let (writer, mut answer) = match slip.open(&head).await {
             Ok(opened) => opened,
-            Err(OpenError::Full | OpenError::Lost(_)) => {
-                return Attempt::Broke {
-                    why: Break::NotOpened,
-                    upload: Some(upload),
-                    refusal: None,
-                };
-            }
-            Err(OpenError::Head(malformed)) => {
-                let refusal = Refusal::malformed("head", malformed.to_string());
-                return Attempt::Broke {
-                    why: Break::Gate,
-                    upload: Some(upload),
-                    refusal: Some(refusal),
-                };
-            }
+            Err(error) => return not_opened(&error, upload),
         };
         let recall = CancellationToken::new();
         let mut forwarding: Option<Forwarding> =
-            Some(Box::pin(upload.forward(writer, recall.clone())));
+            Some(Box::pin(upload.forward(writer, home_of(slip.offer()), recall.clone())));
         let mut back = None;
         let mut deadline = pin!(tokio::time::sleep(self.head_within + DEADLINE_LEAD));
         loop {
@@ -218,6 +310,21 @@ impl Request<'_> {
             return Attempt::Broke { why, upload, refusal: None };
         }
     }
+}
+
+fn carries_websockets(offer: &Arc<Offer>) -> bool {
+    offer.link().features().have(Features::WEBSOCKET)
+}
+
+/// What it means that no stream was opened: nothing was sent.
+fn not_opened(error: &OpenError, upload: Upload) -> Attempt {
+    let (why, refusal) = match error {
+        OpenError::Full | OpenError::Lost(_) => (Break::NotOpened, None),
+        OpenError::Head(malformed) => {
+            (Break::Gate, Some(Refusal::malformed("head", malformed.to_string())))
+        }
+    };
+    Attempt::Broke { why, upload: Some(upload), refusal }
 }
 
 /// Drives the upload, where there is still one to drive.

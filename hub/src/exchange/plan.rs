@@ -1,12 +1,15 @@
 //! Plan: what is asked, and which accounts may serve it, in order.
 
 use super::admit::{Admitted, Room};
+use super::belongings::{self, Belongings};
 use super::refusal::Refusal;
 use super::settle::Record;
+use super::switch::Slot;
 use super::upload::{Stopped, Upload, UploadLimits};
 use super::{Ask, Inbound, Spine};
 use crate::auth::Caller;
-use crate::routing::{self, Candidate, NoRoute, Wish};
+use crate::objects::Whose;
+use crate::routing::{self, Asked, Candidate, NoRoute, Wish};
 use crate::tunnel::Offer;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, Method};
@@ -14,11 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use weft_proto::codes::EndReason;
 use weft_proto::model::ModelName;
+use weft_proto::objects::Reference;
 use weft_proto::provider::{Dialect, Provider};
 use weft_proto::scan::BodyScan;
 use weft_proto::tables::headers;
-use weft_proto::tables::routes::ModelSource;
-use weft_store::ModelAllowList;
+use weft_proto::tables::routes::{self, ModelSource, QueryRefused, Route};
+use weft_store::{Home, ModelAllowList};
 
 /// Names the model where the body names it too late, or not at all.
 const MODEL_HEADER: HeaderName = HeaderName::from_static("weft-model");
@@ -40,21 +44,27 @@ pub(super) struct Planned {
     pub(super) upload: Upload,
     /// Accounts in the order in which they are to be tried; never empty.
     pub(super) offers: Vec<Arc<Offer>>,
+    /// What becomes of the objects that the answer makes known.
+    pub(super) belongings: Belongings,
+    /// Where it goes once its provider has switched, of a request that asks for a WebSocket.
+    pub(super) switch: Option<Slot>,
 }
 
 impl Admitted {
-    /// Reads as much of the body as names the model, and chooses accounts.
+    /// Reads as much of the body as can be known ahead, looks up the objects that it names, and
+    /// chooses accounts.
     pub(super) async fn plan(self, spine: &Spine) -> Result<Planned, Refusal> {
         let Self { mut record, caller, inbound, room } = self;
-        let limits = &spine.0.needs.limits;
+        let switch = inbound.switch.clone();
+        let limits = spine.0.needs.limits.now();
         let limits = UploadLimits {
             idle: limits.body_idle,
             stall: limits.stall,
             bytes: limits.body_bytes_max,
         };
         let planned = plan(inbound, limits, &mut record).await;
-        let (ask, asked, named, dialect, method, headers, upload) = match planned {
-            Ok(planned) => planned,
+        let learned = match planned {
+            Ok(learned) => learned,
             Err(Stopped::Broken) => {
                 // Nobody is left to read it; the record says that the user went away.
                 return Err(Refusal::malformed("body_broken", "the request's body broke off"));
@@ -64,46 +74,76 @@ impl Admitted {
                 return Err(refusal);
             }
         };
-        let chosen = choose(spine, &caller, &ask, asked.as_deref());
+        let Learned { ask, asked, named, dialect, method, headers, mut upload, references } =
+            learned;
+        let whose = Whose { user: caller.user(), provider: ask.provider };
+        let chosen = choose(spine, &caller, &ask, asked.as_deref(), whose, &references).await;
         let (offers, model) = match chosen {
             Ok(chosen) => chosen,
-            Err(none) => {
+            Err(refusal) => {
                 record.asks(ask.provider, ask.route.route.name, named);
-                let refusal = Refusal::from(none);
                 record.refused(EndReason::Refused, refusal.cause(), refusal.status());
                 return Err(refusal);
             }
         };
         let model = model.and_then(|model| ModelName::parse(&model).ok());
         record.asks(ask.provider, ask.route.route.name, model);
-        Ok(Planned { record, room, method, ask, dialect, headers, upload, offers })
+        let objects = spine.0.needs.objects.clone();
+        let belongings = Belongings::new(objects, whose, &ask.route, upload.store());
+        upload.guarded_by(belongings.guard(references));
+        Ok(Planned {
+            record,
+            room,
+            method,
+            ask,
+            dialect,
+            headers,
+            upload,
+            offers,
+            belongings,
+            switch,
+        })
     }
 }
 
-/// What planning learns from the request itself: the ask, the model it names (for routing, and as a
-/// valid name for the record), and the parts to go on with.
-type Learned = (Ask, Option<String>, Option<ModelName>, Dialect, Method, HeaderMap, Upload);
+/// What planning learns from the request itself.
+struct Learned {
+    ask: Ask,
+    /// The model that it names, as it names it.
+    asked: Option<String>,
+    /// The same as a valid name, for the record.
+    named: Option<ModelName>,
+    dialect: Dialect,
+    method: Method,
+    headers: HeaderMap,
+    upload: Upload,
+    /// The objects that it has named so far.
+    references: Vec<Reference>,
+}
 
 async fn plan(
     inbound: Inbound,
     limits: UploadLimits,
     record: &mut Record,
 ) -> Result<Learned, Stopped> {
-    let Inbound { method, mut asks, dialect, headers: all, body, .. } = inbound;
+    let Inbound { method, mut asks, dialect, headers: all, body, switch, .. } = inbound;
     if asks.is_empty() {
         return Err(Stopped::Refused(Refusal::not_found("unknown_path", "no such path")));
     }
     let first = asks.remove(0);
-    let source = first.route.route.model;
-    let scan = scan(&all, source).map_err(Stopped::Refused)?;
+    let scan = scan(&all, first.route.route).map_err(Stopped::Refused)?;
     record.asks(first.provider, first.route.route.name, None);
+    let mut references = belongings::named_ahead(&first.route, &all).map_err(Stopped::Refused)?;
     let mut upload = Upload::new(body, scan, limits, record.taken());
     upload.peek().await?;
+    references.extend(upload.take_named());
 
-    let in_path = first.route.named_in_path().map(str::to_owned);
+    let in_path = first.route.named_in_path().map(str::to_owned).or(in_query(&first)?);
     let by_header = all.get(MODEL_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut asked = in_path.or_else(|| upload.model().map(str::to_owned));
-    if let (None, Some(model)) = (&asked, by_header) {
+    // Where no model is wanted, what is called so is something else.
+    let wanted = first.route.route.model != ModelSource::NotNeeded;
+    let mut asked = in_path.or_else(|| upload.model().filter(|_| wanted).map(str::to_owned));
+    if let (None, Some(model)) = (&asked, by_header.filter(|_| wanted)) {
         // What routing and the key's allow-list were told must be what the provider is told.
         upload.expect(model.clone())?;
         asked = Some(model);
@@ -121,11 +161,26 @@ async fn plan(
         .into_iter()
         .find(|ask| deepseek && ask.provider == Provider::DeepSeek)
         .unwrap_or(first);
-    Ok((ask, asked, named, dialect, method, headers::request_headers(&all), upload))
+    let headers = match switch {
+        Some(_) => headers::upgrade_request_headers(&all),
+        None => headers::request_headers(&all),
+    };
+    Ok(Learned { ask, asked, named, dialect, method, headers, upload, references })
+}
+
+/// The model that the query names, where the route looks there.
+fn in_query(ask: &Ask) -> Result<Option<String>, Stopped> {
+    if ask.route.route.model != ModelSource::Query {
+        return Ok(None);
+    }
+    let named = routes::named_in_query(&ask.target);
+    let refused = |error: QueryRefused| Refusal::malformed("model", error.to_string());
+    let named = named.map_err(|error| Stopped::Refused(refused(error)))?;
+    Ok(named.map(str::to_owned))
 }
 
 /// The scan that fits the body. A coded body cannot be scanned as it is.
-fn scan(headers: &HeaderMap, source: ModelSource) -> Result<BodyScan, Refusal> {
+fn scan(headers: &HeaderMap, route: &Route) -> Result<BodyScan, Refusal> {
     let coded = headers
         .get_all(CONTENT_ENCODING)
         .iter()
@@ -137,18 +192,48 @@ fn scan(headers: &HeaderMap, source: ModelSource) -> Result<BodyScan, Refusal> {
     let kind = kind
         .transpose()
         .map_err(|_| Refusal::malformed("content_type", "the content-type is no text"))?;
-    BodyScan::for_content_type(kind, source).map_err(|error| Refusal::media_type(error.to_string()))
+    BodyScan::for_route(kind, route).map_err(|error| Refusal::media_type(error.to_string()))
 }
 
 /// The accounts to try, in order, and the model that counts.
-fn choose(
+async fn choose(
     spine: &Spine,
     caller: &Caller,
     ask: &Ask,
     model: Option<&str>,
+    whose: Whose,
+    references: &[Reference],
+) -> Result<(Vec<Arc<Offer>>, Option<String>), Refusal> {
+    let needs = &spine.0.needs;
+    let asked = match (ask.route.route.model, model) {
+        (ModelSource::NotNeeded, _) => Asked::NotNeeded,
+        (
+            ModelSource::JsonBody
+            | ModelSource::Multipart
+            | ModelSource::Deployment
+            | ModelSource::Path
+            | ModelSource::Query
+            | ModelSource::None,
+            model,
+        ) => model.map_or(Asked::Unknown, Asked::Model),
+    };
+    let home = needs.objects.home_of(whose, references).await?;
+    let prefers = match (asked, home) {
+        (Asked::NotNeeded, None) => needs.objects.latest_home(whose).await?,
+        (Asked::NotNeeded | Asked::Model(_) | Asked::Unknown, _) => None,
+    };
+    Ok(offers_for(spine, caller, ask.provider, asked, (home, prefers))?)
+}
+
+fn offers_for(
+    spine: &Spine,
+    caller: &Caller,
+    provider: Provider,
+    asked: Asked<'_>,
+    (home, prefers): (Option<Home>, Option<Home>),
 ) -> Result<(Vec<Arc<Offer>>, Option<String>), NoRoute> {
     let needs = &spine.0.needs;
-    let offers = needs.tunnels.offers(ask.provider);
+    let offers = needs.tunnels.offers(provider);
     let candidates: Vec<_> = offers
         .iter()
         .enumerate()
@@ -161,8 +246,10 @@ fn choose(
         })
         .collect();
     let wish = Wish {
-        provider: ask.provider,
-        model,
+        provider,
+        asked,
+        home,
+        prefers,
         member_of: caller.member_of(),
         allowed: match caller.models() {
             ModelAllowList::Any => None,
@@ -184,7 +271,9 @@ impl From<NoRoute> for Refusal {
     fn from(none: NoRoute) -> Self {
         let message = none.to_string();
         match none {
-            NoRoute::NoAgent => Self::unavailable("no_agent", message, NO_AGENT_WAIT),
+            NoRoute::NoAgent | NoRoute::HomeAway => {
+                Self::unavailable("no_agent", message, NO_AGENT_WAIT)
+            }
             NoRoute::NoSuchModel => Self::not_found("model_not_found", message),
             NoRoute::ModelNotAllowed => Self::forbidden("model_not_allowed", message),
             NoRoute::ModelUnknown => Self::malformed(

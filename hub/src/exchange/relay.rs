@@ -3,11 +3,16 @@
 //! One read off the tunnel is one frame to the user: nothing is gathered, nothing waits for a
 //! timer. An answer that does not end properly ends in an error of the body, which the HTTP layer
 //! turns into a reset; before it, an error event goes out where one cannot corrupt anything.
+//!
+//! What an answer makes known of objects at the provider is recorded first: the read that tells it
+//! waits for the record, and is cut off where there can be none.
 
 use super::Spine;
 use super::admit::Room;
-use super::dispatch::{Answering, Forwarding, forward, refusal_for, why};
+use super::belongings::{Keeper, Recording, home_of};
+use super::dispatch::{Answering, refusal_for, why};
 use super::refusal::{REQUEST_ID, Refusal};
+use super::rest::Rest;
 use super::settle::Record;
 use super::upload::{Forwarded, Stopped};
 use crate::tunnel::Slip;
@@ -46,8 +51,14 @@ async fn reset<T>(cut: Cut) -> Result<T, Cut> {
 impl Answering {
     /// Turns the answer into the user's response.
     pub(super) async fn relay(self, spine: &Spine) -> Response<Body> {
-        let Self { record, room, dialect, method, head, answer, slip, forwarding } = self;
+        let Self { record, room, dialect, method, head, answer, slip, forwarding, belongings } =
+            self;
         let id = record.id();
+        let home = home_of(slip.offer());
+        if let Err(refusal) = belongings.settled(home, head.status).await {
+            record.refused(EndReason::Internal, refusal.cause(), refusal.status());
+            return refusal.response(dialect, Some(id));
+        }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = head.status;
         *response.headers_mut() = headers::response_headers(&head.headers);
@@ -55,7 +66,10 @@ impl Answering {
             response.headers_mut().insert(REQUEST_ID, id);
         }
         let length = body_length(&method, head.status, response.headers());
-        let limits = &spine.0.needs.limits;
+        let seen = (id, spine.0.needs.clock.now());
+        let watched = &spine.0.watched;
+        let keeper = belongings.keeper(home, seen, head.status, response.headers(), watched);
+        let limits = spine.0.needs.limits.now();
         let ends_at = record.runs_until(limits.exchange);
         let now = Instant::now();
         let mut relay = Relay {
@@ -63,7 +77,10 @@ impl Answering {
             dialect,
             reader: answer.into_body(&head),
             slip,
-            forwarding,
+            rest: forwarding.map(Rest::of),
+            keeper,
+            recording: None,
+            held: None,
             left: length,
             last: None,
             ended: false,
@@ -118,7 +135,14 @@ pub(super) struct Relay {
     dialect: Dialect,
     reader: BodyReader,
     slip: Slip,
-    forwarding: Option<Forwarding>,
+    /// The rest of the upload, where the answer came before its end.
+    rest: Option<Rest>,
+    /// Who records what the answer makes known.
+    keeper: Option<Keeper>,
+    /// A record under way.
+    recording: Option<Recording>,
+    /// The frame that waits for it.
+    held: Option<Frame<Bytes>>,
     left: Option<u64>,
     /// The last frame, held until the answer's end is known to be proper: the HTTP layer drops a
     /// body as soon as it has all of it, and would never ask for the end.
@@ -147,10 +171,23 @@ impl Relay {
             return reset(cut).await;
         }
         loop {
+            if let Some(recording) = &mut self.recording {
+                let recorded = recording.await;
+                self.recording = None;
+                if recorded.is_err() {
+                    return match self.unrecorded() {
+                        Ok(event) => Ok(event),
+                        Err(cut) => reset(cut).await,
+                    };
+                }
+            }
+            if let Some(frame) = self.held.take() {
+                return Ok(Some(frame));
+            }
             let step = tokio::select! {
                 biased;
-                (_, forwarded) = forward(&mut self.forwarding) => {
-                    self.forwarding = None;
+                forwarded = Rest::ended(&mut self.rest) => {
+                    self.rest = None;
                     match forwarded {
                         Forwarded::Whole | Forwarded::Unwanted => continue,
                         Forwarded::Stuck => Err((Break::Deadline, None)),
@@ -200,9 +237,14 @@ impl Relay {
         match piece {
             Ok(Some(Piece::Data(bytes))) => {
                 self.passes(&bytes)?;
+                self.recording = self.keeper.as_mut().and_then(|keeper| keeper.sees(&bytes));
                 let frame = Frame::data(bytes);
                 if self.left == Some(0) {
                     self.last = Some(frame);
+                    return Ok(None);
+                }
+                if self.recording.is_some() {
+                    self.held = Some(frame);
                     return Ok(None);
                 }
                 Ok(Some(frame))
@@ -261,12 +303,31 @@ impl Relay {
             self.reader.stop(code);
         }
         self.record.cut(code);
+        self.ends_badly(reason, refusal.unwrap_or_else(|| refusal_for(reason)))
+    }
+
+    /// What the answer makes known could not be recorded: it must not be told.
+    fn unrecorded(&mut self) -> Result<Option<Frame<Bytes>>, Cut> {
+        self.reader.stop(AbortCode::Internal);
+        self.record.failed();
+        self.held = None;
+        self.last = None;
+        // What was looked at is not what went out.
+        self.at_boundary = false;
+        self.ends_badly(EndReason::Internal, refusal_for(EndReason::Internal))
+    }
+
+    /// The event that says why the answer ends, where one fits; the reset comes with the next frame.
+    fn ends_badly(
+        &mut self,
+        reason: EndReason,
+        refusal: Refusal,
+    ) -> Result<Option<Frame<Bytes>>, Cut> {
         let cut = Cut(reason);
         self.cut = Some(cut);
         if !self.events {
             return Err(cut);
         }
-        let refusal = refusal.unwrap_or_else(|| refusal_for(reason));
         let event = refusal.event(self.dialect, self.record.id());
         let bytes = if self.at_boundary { event } else { [b"\n\n", &event[..]].concat().into() };
         Ok(Some(Frame::data(bytes)))

@@ -8,7 +8,7 @@ use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_proto::codes::{AbortCode, EndReason};
@@ -17,9 +17,6 @@ use weft_proto::ids::{AccountId, AgentId};
 use weft_proto::model::ModelName;
 use weft_proto::provider::Provider;
 use weft_store::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes};
-
-/// Outcomes that may wait for the store, reserved places counted.
-const QUEUE_MAX: usize = 65_536;
 
 /// First wait after a failed append; doubles up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -45,10 +42,10 @@ pub struct OutcomeWriter {
 pub(super) struct Place(mpsc::OwnedPermit<Outcome>);
 
 impl Settler {
-    /// A queue, and the writer that empties it into `outcomes`.
+    /// A queue of so many `places`, at least one, and the writer that empties it into `outcomes`.
     #[must_use]
-    pub fn new(outcomes: Arc<dyn Outcomes>) -> (Self, OutcomeWriter) {
-        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    pub fn new(outcomes: Arc<dyn Outcomes>, places: usize) -> (Self, OutcomeWriter) {
+        let (sender, receiver) = mpsc::channel(places.clamp(1, Semaphore::MAX_PERMITS));
         (Self { queue: sender }, OutcomeWriter { queue: receiver, outcomes })
     }
 
@@ -203,6 +200,12 @@ impl Record {
         self.machine.refused(reason);
         self.metrics.refused(cause);
         self.outcome.status = Some(status.as_u16());
+    }
+
+    /// The hub itself failed the answer that had begun: recorded at once.
+    pub(super) fn failed(&mut self) {
+        self.machine.refused(EndReason::Internal);
+        self.cut(Some(AbortCode::Internal));
     }
 
     /// The answer reached its proper end: recorded at once.

@@ -1,10 +1,11 @@
 //! The gate: a user's body on its way to an agent, never ahead of its own verdict.
 //!
 //! Each read is scanned before it is forwarded, so that the newest read is always held back until
-//! the gate has passed what it holds: a body that turns out to be malformed, or to name a second
-//! model, never becomes a whole request at the provider. What was read first is kept, up to
-//! [`REPLAY_BYTES_MAX`], for another attempt.
+//! the gate has passed what it holds: a body that turns out to be malformed, to name a second model
+//! or somebody else's object, never becomes a whole request at the provider. What was read first is
+//! kept, up to [`REPLAY_BYTES_MAX`], for another attempt.
 
+use super::belongings::Guard;
 use super::refusal::Refusal;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -17,7 +18,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use weft_proto::codes::AbortCode;
 use weft_proto::limits::REPLAY_BYTES_MAX;
+use weft_proto::objects::Reference;
 use weft_proto::scan::{BodyScan, ScanError};
+use weft_store::Home;
 use weft_transport::exchange::RequestWriter;
 
 /// A read below this many bytes is copied together with its neighbours where it is kept: what is
@@ -67,6 +70,12 @@ pub(super) struct Upload {
     taken: Arc<AtomicU64>,
     /// The model that routing was told of by a header; the body may name no other.
     expected: Option<String>,
+    /// The objects that the body has named and on which there is no verdict yet.
+    named: Vec<Reference>,
+    /// Who gives it, once an account is chosen.
+    guard: Option<Guard>,
+    /// The newest read, until then.
+    held: Option<Bytes>,
     kept: Kept,
     ended: bool,
 }
@@ -114,7 +123,18 @@ impl Upload {
         limits: UploadLimits,
         taken: Arc<AtomicU64>,
     ) -> Self {
-        Self { body, scan, limits, taken, expected: None, kept: Kept::default(), ended: false }
+        Self {
+            body,
+            scan,
+            limits,
+            taken,
+            expected: None,
+            named: Vec::new(),
+            guard: None,
+            held: None,
+            kept: Kept::default(),
+            ended: false,
+        }
     }
 
     /// Holds the rest of the body to `model`, which was named outside of it.
@@ -126,11 +146,11 @@ impl Upload {
         self.hold_to_expected()
     }
 
-    /// Reads until the model is known, the body has ended, or the replay buffer is full: what can
-    /// be known before an account is chosen.
+    /// Reads until the body has ended or the replay buffer is full: what can be known, of the model
+    /// and of objects, before an account is chosen.
     pub(super) async fn peek(&mut self) -> Result<(), Stopped> {
-        let opaque = matches!(self.scan, BodyScan::Opaque);
-        while !opaque && self.scan.model().is_none() && self.kept.bytes < REPLAY_BYTES_MAX {
+        let opaque = matches!(self.scan, BodyScan::Empty);
+        while !opaque && self.kept.bytes < REPLAY_BYTES_MAX {
             match self.read().await? {
                 Some(bytes) => self.kept.keep(bytes),
                 None => break,
@@ -144,18 +164,37 @@ impl Upload {
         self.scan.model()
     }
 
+    /// Whether the body has asked the provider to store the response, where it has said so yet.
+    pub(super) fn store(&self) -> Option<bool> {
+        self.scan.store()
+    }
+
+    /// The objects that the body has named so far. Whoever takes them answers for them.
+    pub(super) fn take_named(&mut self) -> Vec<Reference> {
+        mem::take(&mut self.named)
+    }
+
+    /// From here on `guard` gives the verdict on what the body names.
+    pub(super) fn guarded_by(&mut self, guard: Guard) {
+        self.guard = Some(guard);
+    }
+
     /// Whether all that was forwarded is still at hand.
     pub(super) const fn replay_whole(&self) -> bool {
         !self.kept.lost
     }
 
-    /// Forwards the body to one agent: what was kept, then each further read when the gate has
-    /// passed it. Comes back with the upload, for another attempt; at once when `recalled`.
+    /// Forwards the body to the account at `home`: what was kept, then each further read when the
+    /// gate has passed it. Comes back with the upload, for another attempt; at once when `recalled`.
     pub(super) async fn forward(
         mut self,
         mut writer: RequestWriter,
+        home: Home,
         recalled: CancellationToken,
     ) -> (Self, Forwarded) {
+        if let Some(guard) = &mut self.guard {
+            guard.goes_to(home);
+        }
         let forwarded = tokio::select! {
             biased;
             () = recalled.cancelled() => Forwarded::Unwanted,
@@ -179,7 +218,7 @@ impl Upload {
             }
         }
         let mut stopped = pin!(writer.stopped());
-        while !self.ended {
+        while !self.is_done() {
             let read = tokio::select! {
                 biased;
                 _ = &mut stopped => return Forwarded::Unwanted,
@@ -198,10 +237,22 @@ impl Upload {
         if writer.finish().is_ok() { Forwarded::Whole } else { Forwarded::Unwanted }
     }
 
-    /// One read, passed by the gate; `None` at the body's end. Cancel safe: what a read returns is
-    /// scanned and handed on without a wait between.
+    /// Whether there is nothing left to read, and no verdict left to wait for.
+    const fn is_done(&self) -> bool {
+        self.ended && self.held.is_none() && self.named.is_empty()
+    }
+
+    /// One read, passed by the gate; `None` at the body's end. Cancel safe: what waits for a verdict
+    /// is held here.
     async fn read(&mut self) -> Result<Option<Bytes>, Stopped> {
         loop {
+            if let Some(guard) = &mut self.guard {
+                guard.pass(&self.named).await.map_err(Stopped::Refused)?;
+                self.named.clear();
+            }
+            if let Some(bytes) = self.held.take() {
+                return Ok(Some(bytes));
+            }
             if self.ended {
                 return Ok(None);
             }
@@ -212,7 +263,8 @@ impl Upload {
                 self.ended = true;
                 self.scan.finish().map_err(refused)?;
                 self.hold_to_expected()?;
-                return Ok(None);
+                self.named.extend(self.scan.take_references());
+                continue;
             };
             // Trailers of a request are not carried; no SDK sends any.
             let Ok(bytes) = frame.map_err(|_| Stopped::Broken)?.into_data() else {
@@ -225,9 +277,8 @@ impl Upload {
             }
             self.scan.feed(&bytes).map_err(refused)?;
             self.hold_to_expected()?;
-            if !bytes.is_empty() {
-                return Ok(Some(bytes));
-            }
+            self.named.extend(self.scan.take_references());
+            self.held = Some(bytes).filter(|bytes| !bytes.is_empty());
         }
     }
 
@@ -259,6 +310,7 @@ fn refused(error: ScanError) -> Stopped {
     };
     Stopped::Refused(match error {
         ScanError::StoredObject => Refusal::forbidden("stored_object", message),
+        ScanError::OwnerState => Refusal::forbidden("owner_state", message),
         ScanError::BilledLater => Refusal::forbidden("billed_later", message),
         ScanError::ContentType => Refusal::media_type(message),
         ScanError::Json(_)
@@ -267,6 +319,15 @@ fn refused(error: ScanError) -> Stopped {
         | ScanError::AmbiguousModel
         | ScanError::ModelNotText
         | ScanError::ModelTooLong
+        | ScanError::ReferenceNotText
+        | ScanError::BadReference
+        | ScanError::DuplicateReference
+        | ScanError::AmbiguousReference
+        | ScanError::TooManyReferences
+        | ScanError::UnwantedBody
         | ScanError::Form(_) => Refusal::malformed("request_body", message),
     })
 }
+
+#[cfg(test)]
+mod tests;

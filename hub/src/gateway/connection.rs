@@ -1,8 +1,12 @@
 //! What one users' connection is given: a place, an executor, and the end of our patience.
 
+mod turn;
+
+use super::unread::Unread;
 use crate::lifecycle::{Stage, Tasks};
 use axum::body::Body;
 use bytes::Bytes;
+use http::Response;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -14,6 +18,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use turn::Turn;
+
+/// How much longer than the stall limit the door waits for a user to take what was made for it: the
+/// exchange looks first, and says in its record that the reader was slow.
+const STALL_GRACE: Duration = Duration::from_secs(5);
 
 /// Longest silence of a user whose connection is ending.
 const LINGER_SILENCE: Duration = Duration::from_millis(500);
@@ -73,13 +83,17 @@ fn subscriber(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Runs the streams of an h2 connection as work of the hub, so that a forced stop ends them too.
+/// Runs the streams of an h2 connection as work of the hub, so that a forced stop ends them too, and
+/// ends those whose user takes nothing.
 #[derive(Debug, Clone)]
-pub(super) struct WorkExecutor(Tasks);
+pub(super) struct WorkExecutor {
+    tasks: Tasks,
+    stall_max: Duration,
+}
 
 impl WorkExecutor {
-    pub(super) const fn new(tasks: Tasks) -> Self {
-        Self(tasks)
+    pub(super) const fn new(tasks: Tasks, stall_max: Duration) -> Self {
+        Self { tasks, stall_max }
     }
 }
 
@@ -89,8 +103,11 @@ where
     F::Output: Send,
 {
     fn execute(&self, future: F) {
-        self.0.spawn(Stage::Work, "h2 stream", async move {
-            drop(future.await);
+        let stall_max = self.stall_max;
+        self.tasks.spawn(Stage::Work, "h2 stream", async move {
+            if Turn::watch(stall_max, future).await.is_none() {
+                tracing::debug!("an h2 stream's user takes nothing: reset");
+            }
         });
     }
 }
@@ -145,8 +162,32 @@ impl Drop for Running {
 /// A body that keeps its request counted for as long as it lives.
 #[derive(Debug)]
 pub(super) struct CountedBody {
-    pub(super) body: Body,
-    pub(super) _running: Running,
+    body: Body,
+    turn: Turn,
+    _running: Running,
+    _reading_on: DropGuard,
+}
+
+impl CountedBody {
+    /// `answer` to the request that `running` counts. From here on it is its user's turn; what is
+    /// left of the request is read on by one of `tasks`, until the answer has ended.
+    pub(super) fn of(
+        mut answer: Response<Body>,
+        running: Running,
+        tasks: &Tasks,
+    ) -> Response<Self> {
+        let turn = Turn::current();
+        turn.is_the_users();
+        let ended = CancellationToken::new();
+        if let Some(unread) = answer.extensions_mut().remove::<Unread>() {
+            let ended = ended.clone();
+            tasks.spawn(Stage::Work, "unread body", async move {
+                ended.run_until_cancelled(unread.read_on()).await.unwrap_or_default();
+            });
+        }
+        let reading_on = ended.drop_guard();
+        answer.map(|body| Self { body, turn, _running: running, _reading_on: reading_on })
+    }
 }
 
 impl http_body::Body for CountedBody {
@@ -157,7 +198,13 @@ impl http_body::Body for CountedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let poll = Pin::new(&mut self.body).poll_frame(context);
+        if poll.is_pending() {
+            self.turn.is_the_hubs();
+        } else {
+            self.turn.is_the_users();
+        }
+        poll
     }
 
     fn is_end_stream(&self) -> bool {
@@ -184,8 +231,9 @@ pub(super) struct Patient<S> {
 }
 
 impl<S> Patient<S> {
-    /// Watches writes.
-    pub(super) const fn new(stream: S, stall_max: Duration) -> Self {
+    /// Watches writes: one may take the stall limit and a little more.
+    pub(super) fn new(stream: S, stall: Duration) -> Self {
+        let stall_max = stall + STALL_GRACE;
         Self { stream, stall_max, head: None, begun: 0, taking: None, heading: None }
     }
 
@@ -193,6 +241,17 @@ impl<S> Patient<S> {
     pub(super) fn with_heads(mut self, requests: Requests, head_max: Duration) -> Self {
         self.head = Some((requests, head_max));
         self
+    }
+
+    /// Watches no heads any more: what comes now is a WebSocket's.
+    pub(super) fn forget_heads(&mut self) {
+        self.head = None;
+        self.heading = None;
+    }
+
+    /// The stream inside.
+    pub(super) const fn get_ref(&self) -> &S {
+        &self.stream
     }
 
     fn watch_write<T>(

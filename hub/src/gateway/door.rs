@@ -2,7 +2,8 @@
 
 use super::Gateway;
 use super::connection::{CountedBody, Patient, Peers, Requests, WorkExecutor, linger};
-use crate::config::Limits;
+use crate::config::{H2_SEND_BUFFER_BYTES, LiveLimits};
+use crate::exchange::switch::{Farewell, Slot};
 use crate::lifecycle::{Stage, Tasks};
 use axum::body::Body;
 use http::{Request, Response};
@@ -19,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use weft_proto::limits::HEADER_LINES_MAX;
 
@@ -43,9 +45,6 @@ const H2_CONNECTION_WINDOW_BYTES: u32 = 64 * H2_STREAM_WINDOW_BYTES;
 
 /// Flow control that one h2 stream may use for its upload, in bytes.
 const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-
-/// What may wait to be written on one h2 stream, in bytes.
-const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// A users' door that is bound and does nothing yet.
 #[derive(Debug)]
@@ -77,12 +76,13 @@ impl UsersDoor {
         self,
         gateway: Gateway,
         tls: Arc<rustls::ServerConfig>,
-        limits: Arc<Limits>,
+        limits: LiveLimits,
         tasks: Tasks,
     ) {
         let stopping = tasks.stopping(Stage::Work);
-        let room = Arc::new(Semaphore::new(limits.connections_max));
-        let peers = Peers::new(limits.connections_per_address_max);
+        let first = limits.now();
+        let room = Arc::new(Semaphore::new(first.connections_max));
+        let peers = Peers::new(first.connections_per_address_max);
         let server = Arc::new(Server {
             gateway,
             tls: TlsAcceptor::from(tls),
@@ -124,7 +124,7 @@ impl UsersDoor {
 struct Server {
     gateway: Gateway,
     tls: TlsAcceptor,
-    limits: Arc<Limits>,
+    limits: LiveLimits,
     tasks: Tasks,
     stopping: CancellationToken,
 }
@@ -134,7 +134,9 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY refused");
         }
-        let accepted = tokio::time::timeout(self.limits.handshake, self.tls.accept(stream)).await;
+        // A connection keeps to the limits that it began with.
+        let limits = self.limits.now();
+        let accepted = tokio::time::timeout(limits.handshake, self.tls.accept(stream)).await;
         let stream = match accepted {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -150,11 +152,11 @@ impl Server {
         metrics.connection_opened();
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let requests = Requests::default();
-        let stream = Patient::new(stream, self.limits.stall);
+        let stream = Patient::new(stream, limits.stall);
         let ended = if h2 {
             self.h2(stream, peer, requests).await
         } else {
-            let stream = stream.with_heads(requests.clone(), self.limits.head);
+            let stream = stream.with_heads(requests.clone(), limits.head);
             self.h1(stream, peer, requests).await
         };
         metrics.connection_closed();
@@ -163,11 +165,17 @@ impl Server {
         }
     }
 
-    async fn h1<I>(&self, io: I, peer: SocketAddr, requests: Requests) -> Result<(), hyper::Error>
-    where
-        I: AsyncRead + AsyncWrite + Unpin,
-    {
-        let service = service_fn(|request| Box::pin(self.answer(request, peer, &requests)));
+    async fn h1(
+        &self,
+        io: Patient<TlsStream<TcpStream>>,
+        peer: SocketAddr,
+        requests: Requests,
+    ) -> Result<(), hyper::Error> {
+        let slot = Slot::default();
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(slot.clone());
+            Box::pin(self.answer(request, peer, &requests))
+        });
         let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             // hyper counts this from the end of the answer before: it bounds the idle connection.
@@ -187,7 +195,22 @@ impl Server {
         })
         .await;
         if ended.is_ok() {
-            linger(&mut connection.into_parts().io.into_inner()).await;
+            let parts = connection.into_parts();
+            let mut stream = parts.io.into_inner();
+            if let Some(switched) = slot.take() {
+                // The 101 is written: from here on the connection is the exchange's.
+                stream.forget_heads();
+                match switched.run(&mut stream, parts.read_buf).await {
+                    Farewell::Proper => {}
+                    Farewell::Reset => {
+                        if let Err(error) = stream.get_ref().get_ref().0.set_zero_linger() {
+                            tracing::debug!(%peer, %error, "a connection closes unreset");
+                        }
+                        return ended;
+                    }
+                }
+            }
+            linger(&mut stream).await;
         }
         ended
     }
@@ -196,33 +219,35 @@ impl Server {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let limits = self.limits.now();
         let (gateway, counted) = (self.gateway.clone(), requests.clone());
+        let tasks = self.tasks.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let (gateway, running) = (gateway.clone(), counted.begin());
+            let (gateway, running, tasks) = (gateway.clone(), counted.begin(), tasks.clone());
             async move {
                 let answer = gateway.answer(request.map(Body::new), peer.ip()).await;
-                Ok::<_, Infallible>(answer.map(|body| CountedBody { body, _running: running }))
+                Ok::<_, Infallible>(CountedBody::of(answer, running, &tasks))
             }
         });
-        let head_bytes_max = u32::try_from(self.limits.head_bytes_max).unwrap_or(u32::MAX);
-        let connection =
-            hyper::server::conn::http2::Builder::new(WorkExecutor::new(self.tasks.clone()))
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(self.limits.h2_streams_max)
-                .max_pending_accept_reset_streams(self.limits.h2_resets_max)
-                .max_header_list_size(head_bytes_max)
-                .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
-                .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
-                .max_send_buf_size(H2_SEND_BUFFER_BYTES)
-                .keep_alive_interval(H2_KEEP_ALIVE)
-                .serve_connection(TokioIo::new(io), service);
+        let head_bytes_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
+        let executor = WorkExecutor::new(self.tasks.clone(), limits.stall);
+        let connection = hyper::server::conn::http2::Builder::new(executor)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.h2_streams_max)
+            .max_pending_accept_reset_streams(limits.h2_resets_max)
+            .max_header_list_size(head_bytes_max)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+            .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
+            .max_send_buf_size(H2_SEND_BUFFER_BYTES)
+            .keep_alive_interval(H2_KEEP_ALIVE)
+            .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
             () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
             // Neither a peer that never asks, nor one that only answers pings, may keep a place.
-            () = requests.idle(self.limits.head, IDLE_MAX) => {
+            () = requests.idle(limits.head, IDLE_MAX) => {
                 connection.as_mut().graceful_shutdown();
                 return tokio::time::timeout(H2_GOODBYE_MAX, connection).await.unwrap_or(Ok(()));
             }
@@ -238,6 +263,6 @@ impl Server {
     ) -> Result<Response<CountedBody>, Infallible> {
         let running = requests.begin();
         let answer = self.gateway.answer(request.map(Body::new), peer.ip()).await;
-        Ok(answer.map(|body| CountedBody { body, _running: running }))
+        Ok(CountedBody::of(answer, running, &self.tasks))
     }
 }

@@ -5,13 +5,18 @@
 //! | `/openai/deployments/…`, or `/openai/…` with `api-version` or an `api-key` header | Azure |
 //! | `/openai/v1/…` | OpenAI, without the prefix |
 //! | `/azure/…` `/anthropic/…` `/deepseek/…` | that provider, without the prefix |
-//! | `/v1/messages…` | Anthropic |
+//! | `/v1/messages…`, and `/v1/files…` with Anthropic's headers | Anthropic |
 //! | `/v1/models` | the hub's own list, Anthropic-shaped for Anthropic's headers |
 //! | `/chat/completions` | DeepSeek, whose SDK settings name no `/v1` |
 //! | other `/v1/…` | OpenAI, or DeepSeek for `deepseek-*` models |
 //!
 //! `weft-provider` names the provider where a path of the last row should go elsewhere.
+//!
+//! A path that is a WebSocket at its provider is one here, over HTTP/1.1 alone: the door offers no
+//! extended CONNECT (RFC 8441), so a client that has the choice opens a connection of its own for it,
+//! as all clients do today. Asked for in any other way, it is a 426 that says what is wanted.
 
+use super::listing::Listing;
 use crate::exchange::Ask;
 use crate::exchange::refusal::Refusal;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -19,14 +24,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Version};
 use weft_proto::provider::{Dialect, Provider};
 use weft_proto::tables::headers::limits;
-use weft_proto::tables::routes::{self, Reason, RouteKind, RouteRefused};
+use weft_proto::tables::routes::{self, ObjectUse, Reason, RouteKind, RouteRefused};
 use weft_proto::tables::target::{Target, TargetRefused};
+use weft_proto::websocket::handshake;
 
 /// Names the provider where the path leaves it open.
 const PROVIDER_HEADER: HeaderName = HeaderName::from_static("weft-provider");
 
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// What a request asks for.
@@ -38,6 +43,27 @@ pub(super) enum Surface {
         asks: Vec<Ask>,
         /// The shape in which the caller expects errors.
         dialect: Dialect,
+    },
+    /// The same, over a WebSocket that the request opens.
+    WebSocket {
+        /// One, or a second for `deepseek-*` models.
+        asks: Vec<Ask>,
+        /// The shape in which the caller expects errors.
+        dialect: Dialect,
+    },
+    /// A path that is spoken over a WebSocket, asked for without one, or not in due form.
+    UpgradeRequired {
+        /// What is missing.
+        refusal: Refusal,
+        /// The shape in which the caller expects it.
+        dialect: Dialect,
+    },
+    /// The caller's own objects.
+    Objects {
+        /// Which list.
+        listing: Listing,
+        /// Path and query at the provider; the query says which part.
+        target: Target,
     },
     /// The hub's list of models, or one entry of it.
     Models {
@@ -100,9 +126,31 @@ pub(super) fn of(head: &Parts) -> Result<Surface, Unanswered> {
     let dialect = routes::dialect(first.provider, first.target.path());
     match first.route.route.kind {
         RouteKind::Relay => Ok(Surface::Relay { asks, dialect }),
+        RouteKind::WebSocket => match handshake::check(headers) {
+            Err(missing) => {
+                let refusal = Refusal::websocket(missing.to_string());
+                Ok(Surface::UpgradeRequired { refusal, dialect })
+            }
+            // Two servers could read such a body as the beginning of the WebSocket.
+            Ok(()) if announces_body(headers) => {
+                let refusal = Refusal::malformed("upgrade_body", "an upgrade has no body");
+                Err(Unanswered { refusal, dialect, allow: Vec::new() })
+            }
+            Ok(()) => Ok(Surface::WebSocket { asks, dialect }),
+        },
+        RouteKind::ListedByHub => match first.route.route.objects {
+            ObjectUse::Lists(kind) => Ok(Surface::Objects {
+                listing: Listing { provider: first.provider, kind, dialect },
+                target: first.target.clone(),
+            }),
+            ObjectUse::None | ObjectUse::Makes(_) | ObjectUse::Reads | ObjectUse::Deletes => {
+                let refusal = Refusal::not_found("unknown_path", "nothing is listed here");
+                Err(Unanswered { refusal, dialect, allow: Vec::new() })
+            }
+        },
         RouteKind::MadeByHub => {
-            let anthropic =
-                headers.contains_key(X_API_KEY) && headers.contains_key(ANTHROPIC_VERSION);
+            // With either credential: no client of OpenAI's sends it.
+            let anthropic = headers.contains_key(ANTHROPIC_VERSION);
             let bare = target.path().starts_with("/v1/");
             let only = first.route.param("model").map(str::to_owned);
             let (providers, dialect) = match (bare, anthropic) {
@@ -147,7 +195,11 @@ fn places(
     if let Some(provider) = named {
         return vec![(provider, text.to_owned())];
     }
-    if target.path() == "/v1/messages" || target.path().starts_with("/v1/messages/") {
+    let under = |stem: &str| {
+        let rest = target.path().strip_prefix(stem);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if under("/v1/messages") || (under("/v1/files") && headers.contains_key(ANTHROPIC_VERSION)) {
         return vec![(Provider::Anthropic, text.to_owned())];
     }
     if text.starts_with("/v1/") {
@@ -191,11 +243,20 @@ fn head_is_plain(head: &Parts) -> Result<(), Refusal> {
     }
     let headers = &head.headers;
     limits::check(headers).map_err(|error| Refusal::head_too_large(error.to_string()))?;
+    // Over HTTP/2 every request has an authority; over HTTP/1.1 it is a proxy that is asked so.
+    if head.version == Version::HTTP_11 && head.uri.authority().is_some() {
+        return Err(refused_target(TargetRefused::NotOriginForm));
+    }
     if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
         let message = "a request has a content-length or a transfer-encoding, not both";
         return Err(Refusal::malformed("body_length", message));
     }
     Ok(())
+}
+
+fn announces_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0")
 }
 
 fn named_provider(headers: &HeaderMap) -> Result<Option<Provider>, Refusal> {

@@ -23,7 +23,7 @@ async fn stages_stop_in_order_and_work_may_finish_first() {
             write(line);
         });
     }
-    let life = Lifecycle::new(tasks.clone(), Duration::from_secs(30));
+    let life = Lifecycle::new(tasks.clone(), || Duration::from_secs(30));
     tasks.stop();
     let ended = life.run(Signals::none()).await;
     assert_eq!(ended, Ended { failed: false, forced: false });
@@ -44,7 +44,7 @@ async fn work_that_outlives_the_drain_limit_is_cut_and_records_still_flush() {
         stop.cancelled().await;
         write("flushed");
     });
-    let life = Lifecycle::new(tasks.clone(), Duration::from_secs(30));
+    let life = Lifecycle::new(tasks.clone(), || Duration::from_secs(30));
     tasks.stop();
     assert_eq!(life.run(Signals::none()).await, Ended { failed: false, forced: true });
     assert_eq!(*seen.lock().unwrap(), ["flushed"]);
@@ -54,7 +54,7 @@ async fn work_that_outlives_the_drain_limit_is_cut_and_records_still_flush() {
 async fn a_second_request_cuts_work_long_before_the_drain_limit() {
     let tasks = Tasks::new();
     tasks.spawn(Stage::Work, "stuck", std::future::pending());
-    let life = Lifecycle::new(tasks.clone(), Duration::from_secs(1_000_000));
+    let life = Lifecycle::new(tasks.clone(), || Duration::from_secs(1_000_000));
     let started = tokio::time::Instant::now();
     tasks.force();
     assert!(life.run(Signals::none()).await.forced);
@@ -72,7 +72,7 @@ async fn a_critical_task_that_ends_early_fails_or_panics_stops_the_hub_with_a_fa
                 _ => panic!("a defect"),
             }
         });
-        let life = Lifecycle::new(tasks, Duration::from_secs(1));
+        let life = Lifecycle::new(tasks, || Duration::from_secs(1));
         assert!(life.run(Signals::none()).await.failed, "case {case}");
     }
 }
@@ -84,6 +84,6 @@ async fn a_panic_in_an_ordinary_task_ends_nothing_else() {
     tokio::task::yield_now().await;
     assert!(!tasks.is_stopping());
     tasks.stop();
-    let life = Lifecycle::new(tasks, Duration::from_secs(1));
+    let life = Lifecycle::new(tasks, || Duration::from_secs(1));
     assert!(!life.run(Signals::none()).await.failed);
 }

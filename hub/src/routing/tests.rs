@@ -37,7 +37,12 @@ const fn candidate(account: &Account, owner: OwnerId, in_flight: u32) -> Candida
 }
 
 const fn wish(model: Option<&str>) -> Wish<'_> {
-    Wish { provider: Provider::OpenAi, model, member_of: None, allowed: None }
+    let asked = match model {
+        Some(model) => Asked::Model(model),
+        None => Asked::Unknown,
+    };
+    let provider = Provider::OpenAi;
+    Wish { provider, asked, home: None, prefers: None, member_of: None, allowed: None }
 }
 
 #[test]
@@ -99,6 +104,57 @@ fn a_body_that_names_no_model_goes_only_where_every_model_is_served_and_allowed(
     let allowed = ModelPatterns::new([ModelPattern::parse("gpt-*").unwrap()]).unwrap();
     let narrow = Wish { allowed: Some(&allowed), ..wish(None) };
     assert_eq!(choose(&narrow, &[candidate(&all, owner, 0)], &world.1), Err(NoRoute::ModelUnknown));
+}
+
+#[test]
+fn what_names_objects_goes_to_their_account_and_to_no_other() {
+    let world = World::new();
+    let (owner, stranger) = (world.owner(), world.owner());
+    let has = world.account(Provider::OpenAi, "gpt-*", PermittedUse::Application);
+    let other = world.account(Provider::OpenAi, "*", PermittedUse::Application);
+    let home = Home { account: has.id, owner };
+    let candidates = [candidate(&other, owner, 0), candidate(&has, owner, 9)];
+    let at = |home, asked| Wish { home: Some(home), asked, ..wish(None) };
+    for asked in [Asked::NotNeeded, Asked::Model("gpt-5.4")] {
+        let chosen = choose(&at(home, asked), &candidates, &world.1).unwrap();
+        assert_eq!(chosen.iter().map(|choice| choice.value).collect::<Vec<_>>(), [9]);
+    }
+    // An account of the same name with another owner is another account.
+    let posing = [candidate(&has, stranger, 0)];
+    for (home, candidates, asked, cause) in [
+        (home, &candidates[..1], Asked::NotNeeded, NoRoute::HomeAway),
+        (home, &posing[..], Asked::NotNeeded, NoRoute::HomeAway),
+        (home, &candidates[..], Asked::Model("o3"), NoRoute::NoSuchModel),
+        (home, &[candidate(&has, owner, 10)][..], Asked::NotNeeded, NoRoute::Busy),
+    ] {
+        assert_eq!(choose(&at(home, asked), candidates, &world.1), Err(cause));
+    }
+}
+
+#[test]
+fn what_wants_no_model_goes_anywhere_and_first_to_where_the_user_has_objects() {
+    let world = World::new();
+    let owner = world.owner();
+    let narrow = world.account(Provider::OpenAi, "gpt-5.4", PermittedUse::Application);
+    let idle = world.account(Provider::OpenAi, "o3", PermittedUse::Application);
+    let house = world.account(Provider::OpenAi, "*", PermittedUse::Own);
+    let allowed = ModelPatterns::new([ModelPattern::parse("gpt-*").unwrap()]).unwrap();
+    let any = Wish { asked: Asked::NotNeeded, allowed: Some(&allowed), ..wish(None) };
+    let candidates =
+        [candidate(&narrow, owner, 5), candidate(&idle, owner, 0), candidate(&house, owner, 1)];
+    let values = |wish: &Wish<'_>, candidates: &[Candidate<'_, u32>]| {
+        let chosen = choose(wish, candidates, &world.1).unwrap();
+        assert!(chosen.iter().all(|choice| choice.model.is_none()));
+        chosen.iter().map(|choice| choice.value).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&any, &candidates), [0, 5]);
+    let prefers = Some(Home { account: narrow.id, owner });
+    assert_eq!(values(&Wish { prefers, ..any }, &candidates), [5, 0]);
+    // A full account is passed over.
+    let full = [candidate(&narrow, owner, 10), candidate(&idle, owner, 0)];
+    let prefers = Some(Home { account: narrow.id, owner });
+    let any = Wish { asked: Asked::NotNeeded, prefers, ..wish(None) };
+    assert_eq!(values(&any, &full), [0]);
 }
 
 #[test]

@@ -60,6 +60,14 @@ impl Log {
         Ok(Self { set_filter: Box::new(move |filter| handle.reload(filter)) })
     }
 
+    /// Whether `config` has a level that a log can take.
+    ///
+    /// # Errors
+    /// [`LogError::Level`] for a level that is none.
+    pub fn check(config: &LogConfig) -> Result<(), LogError> {
+        filter(config).map(drop)
+    }
+
     /// Puts the level of `config` in force; its form stays as it was started.
     ///
     /// # Errors

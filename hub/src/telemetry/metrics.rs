@@ -39,6 +39,8 @@ struct Figures {
     retries: Family<CauseLabels, Counter>,
     refusals: Family<CauseLabels, Counter>,
     key_cache: Family<ResultLabels, Counter>,
+    object_lookups: Family<ResultLabels, Counter>,
+    objects_recorded: Counter,
     tunnels: Gauge,
     accounts: Gauge,
     connections: Gauge,
@@ -113,6 +115,12 @@ impl Metrics {
         let key_cache = Family::default();
         let help = "Keys found in memory (hit) or looked up in the store (miss)";
         registry.register("key_cache", help, key_cache.clone());
+        let object_lookups = Family::default();
+        let help = "Verdicts on objects at providers that requests name, by what was found";
+        registry.register("object_lookups", help, object_lookups.clone());
+        let objects_recorded = Counter::default();
+        let help = "Objects at providers that answers made known, recorded as their user's own";
+        registry.register("objects_recorded", help, objects_recorded.clone());
         let tunnels = Gauge::default();
         registry.register("tunnels", "Tunnels in force", tunnels.clone());
         let accounts = Gauge::default();
@@ -130,6 +138,8 @@ impl Metrics {
             retries,
             refusals,
             key_cache,
+            object_lookups,
+            objects_recorded,
             tunnels,
             accounts,
             connections,
@@ -175,6 +185,16 @@ impl Metrics {
     pub fn key_cache(&self, hit: bool) {
         let result = if hit { "hit" } else { "miss" };
         self.0.key_cache.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// There was a verdict on the objects that a request names, a name from this program's own tables.
+    pub fn objects_looked_up(&self, result: &'static str) {
+        self.0.object_lookups.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// So many objects were recorded as their user's own.
+    pub fn objects_recorded(&self, objects: usize) {
+        self.0.objects_recorded.inc_by(objects as u64);
     }
 
     /// So many tunnels are in force now.

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use weft_proto::ids::{AgentId, OwnerId, SessionId};
 use weft_proto::suspicion::Suspicion;
-use weft_proto::wire::control::HubMessage;
+use weft_proto::wire::control::{Features, HubMessage};
 use weft_transport::Connection;
 
 /// Control messages that may wait for a tunnel; more are dropped with a warning, for a peer that
@@ -20,6 +20,7 @@ pub struct Link {
     agent: AgentId,
     owner: OwnerId,
     session: SessionId,
+    features: Features,
     pub(super) connection: Connection,
     outbox: mpsc::Sender<HubMessage>,
     began: Instant,
@@ -43,6 +44,7 @@ impl Link {
         agent: AgentId,
         owner: OwnerId,
         session: SessionId,
+        features: Features,
         connection: Connection,
     ) -> (Self, mpsc::Receiver<HubMessage>) {
         let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
@@ -50,6 +52,7 @@ impl Link {
             agent,
             owner,
             session,
+            features,
             connection,
             outbox,
             began: Instant::now(),
@@ -76,6 +79,12 @@ impl Link {
     #[must_use]
     pub const fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// What the agent said that it can do.
+    #[must_use]
+    pub const fn features(&self) -> Features {
+        self.features
     }
 
     /// Whether new exchanges may be sent: the agent is neither silent nor going away.

@@ -145,7 +145,7 @@ impl Tunnels {
         let welcome = Welcome {
             node: needs.node,
             session,
-            features: Features::default(),
+            features: Features::OURS,
             build: concat!("weft-hub ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         if sender.send(&HubMessage::Welcome(welcome)).await.is_err() {
@@ -154,7 +154,8 @@ impl Tunnels {
         if let Err(error) = needs.agents.touch(hello.agent, needs.clock.now()).await {
             tracing::warn!(agent = %hello.agent, %error, "last sight of the agent not recorded");
         }
-        let (link, outbox) = Link::new(hello.agent, owner, session, connection.clone());
+        let (link, outbox) =
+            Link::new(hello.agent, owner, session, hello.features, connection.clone());
         let link = Arc::new(link);
         self.0.directory.serve(&link);
         // A drain that began since the look above did not find this session.

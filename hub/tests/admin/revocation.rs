@@ -6,7 +6,9 @@ use http::{Request, StatusCode};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 use weft_certs::{AgentTrust, Pins, Verdict};
-use weft_hub::admin::{AdminRooms, AdminToken, InviteDesk, Tunnels, routes};
+use weft_hub::admin::{
+    AdminRooms, AdminToken, InviteDesk, ReloadRefused, Reloaded, Reloads, Tunnels, routes,
+};
 use weft_hub::auth::Auth;
 use weft_hub::lifecycle::{Readiness, Tasks};
 use weft_hub::telemetry::Metrics;
@@ -35,6 +37,16 @@ impl Tunnels for Watched {
 
     fn list(&self) -> Vec<TunnelInfo> {
         Vec::new()
+    }
+}
+
+/// Nothing to read again.
+#[derive(Debug)]
+struct Settled;
+
+impl Reloads for Settled {
+    fn reload(&self) -> Result<Reloaded, ReloadRefused> {
+        Ok(Reloaded { changed: Vec::new(), restart: Vec::new(), users_certificate_until: None })
     }
 }
 
@@ -94,6 +106,7 @@ async fn an_agent_cannot_come_back_by_the_time_its_tunnels_are_closed() {
         metrics,
         readiness: Readiness::new(Tasks::new(), Arc::clone(&store)),
         token,
+        reloads: Arc::new(Settled),
         clock,
         entropy,
         store: Arc::clone(&store),

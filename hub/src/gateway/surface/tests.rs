@@ -20,6 +20,16 @@ fn meant(request: http::Request<()>) -> String {
             .map(|ask| format!("{} {}", ask.provider, ask.target.as_str()))
             .collect::<Vec<_>>()
             .join(" | "),
+        Ok(Surface::WebSocket { asks, .. }) => {
+            let asks = asks.iter().map(|ask| format!("{} {}", ask.provider, ask.target.as_str()));
+            format!("websocket {}", asks.collect::<Vec<_>>().join(" | "))
+        }
+        Ok(Surface::UpgradeRequired { refusal, dialect }) => {
+            format!("{} {} {dialect:?}", refusal.status().as_u16(), refusal.cause())
+        }
+        Ok(Surface::Objects { listing, target }) => {
+            format!("{} {}s {} {:?}", listing.provider, listing.kind, target, listing.dialect)
+        }
         Ok(Surface::Models { providers, only, dialect }) => {
             let names: Vec<_> = providers.into_iter().map(Provider::name).collect();
             format!("models {} {only:?} {dialect:?}", names.join("+"))
@@ -80,6 +90,26 @@ fn the_list_of_models_has_the_shape_of_its_caller() {
     );
     assert_eq!(get("/v1/models/gpt-5.4", &[]), "models openai+deepseek Some(\"gpt-5.4\") OpenAi");
     assert_eq!(get("/anthropic/v1/models", &[]), "models anthropic None Anthropic");
+}
+
+#[test]
+fn a_list_of_objects_is_the_callers_own_at_the_provider_that_is_meant() {
+    let anthropic = [("x-api-key", "k"), ("anthropic-version", "2023-06-01")];
+    for (path, headers, meant) in [
+        ("/v1/files?limit=2", &[][..], "openai files /v1/files OpenAi"),
+        ("/v1/files?beta=true", &anthropic, "anthropic files /v1/files Anthropic"),
+        ("/anthropic/v1/files", &[], "anthropic files /v1/files Anthropic"),
+        ("/azure/openai/v1/files", &[], "azure files /openai/v1/files OpenAi"),
+        ("/openai/v1/containers", &[], "openai containers /v1/containers OpenAi"),
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(surface(&method, path, headers), meant, "{method} {path}");
+        }
+    }
+    let file = |method, headers| surface(method, "/v1/files/file_1/content", headers);
+    assert_eq!(file(&Method::GET, &anthropic), "anthropic /v1/files/file_1/content");
+    assert_eq!(file(&Method::GET, &[]), "openai /v1/files/file_1/content");
+    assert_eq!(surface(&Method::POST, "/v1/filesystem", &anthropic), "404 unknown_path OpenAi");
 }
 
 #[test]

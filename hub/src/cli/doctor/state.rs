@@ -1,0 +1,146 @@
+//! Settings, database, and whether the clock agrees with what was recorded.
+
+use super::super::output::{time_text, told};
+use super::{Finding, Subject};
+use std::time::Duration;
+use weft_store::sqlite::upkeep::{Examined, UpkeepError, examine};
+
+/// How far the clock may be behind the newest row before something is wrong with it.
+const CLOCK_SLACK: Duration = Duration::from_secs(5 * 60);
+
+const SETTINGS: &str = "settings";
+const DATABASE: &str = "database";
+const CLOCK: &str = "clock";
+
+/// Whether `hub.toml` and the environment are understood.
+pub(super) fn settings(subject: &Subject) -> Vec<Finding> {
+    vec![match &subject.settings {
+        Ok(()) => Finding::ok(SETTINGS, "hub.toml and the environment are understood"),
+        Err(error) => Finding::fail(
+            SETTINGS,
+            told(error),
+            "correct the key that is named; the hub does not start, a reload is refused",
+        ),
+    }]
+}
+
+/// Whether the database is sound, of this version, and older than the clock.
+pub(super) async fn database(subject: &Subject) -> Vec<Finding> {
+    let path = subject.config.database();
+    let shown = path.display();
+    let mut found = Vec::new();
+    let examined = match examine(&path).await {
+        Ok(examined) => examined,
+        Err(error @ UpkeepError::Missing { .. }) => {
+            let remedy = "nothing to do where the hub was never started; else look for the file";
+            return vec![Finding::warn(DATABASE, told(&error), remedy)];
+        }
+        Err(error) => {
+            let remedy = "restore the last backup with \"weft-hub restore\"";
+            return vec![Finding::fail(DATABASE, told(&error), remedy)];
+        }
+    };
+    if examined.faults.is_empty() {
+        found.push(Finding::ok(DATABASE, format!("{shown} is sound")));
+    } else {
+        let seen = format!("{shown} is damaged: {}", examined.faults.join("; "));
+        let remedy = "stop the hub, keep the file, restore the last backup";
+        found.push(Finding::fail(DATABASE, seen, remedy));
+    }
+    let (version, safe) = &examined.sqlite;
+    if !safe {
+        let seen = format!("SQLite {version} can lose acknowledged writes");
+        let remedy = format!("use a build with SQLite {} or newer", Examined::sqlite_min());
+        found.push(Finding::fail(DATABASE, seen, remedy));
+    }
+    found.push(tables(&examined));
+    found.extend(examined.newest_row_at.map(|newest| {
+        let seen = format!("{}, newest record of {}", time_text(subject.now), time_text(newest));
+        if newest > subject.now.after(CLOCK_SLACK) {
+            let remedy = "set the clock right (NTP): records of the future sort after all others";
+            Finding::fail(CLOCK, format!("behind its own records: {seen}"), remedy)
+        } else {
+            Finding::ok(CLOCK, seen)
+        }
+    }));
+    found
+}
+
+fn tables(examined: &Examined) -> Finding {
+    let (had, newest) = (examined.migrated_to, examined.newest);
+    if examined.from_elsewhere {
+        let seen = format!("tables are at {had}, of another version of Weft (this knows {newest})");
+        return Finding::fail(DATABASE, seen, "run the version that made them, or a newer one");
+    }
+    let seen = format!("tables are at {had} of {newest}, SQLite {}", examined.sqlite.0);
+    if had < newest {
+        Finding::warn(DATABASE, seen, "back up: the next start of this version brings them up")
+    } else {
+        Finding::ok(DATABASE, seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+    use std::sync::Arc;
+    use weft_hub::config::HubConfig;
+    use weft_proto::codes::EndReason;
+    use weft_proto::entropy::SeededEntropy;
+    use weft_proto::ids::{ExchangeId, KeyId, UserId};
+    use weft_proto::time::{ManualClock, Timestamp};
+    use weft_store::{Outcome, SqliteStore, Store};
+
+    /// One outcome of an exchange that was admitted `at`.
+    fn outcome(at: Timestamp) -> Outcome {
+        let (clock, entropy) = (ManualClock::new(at), SeededEntropy::new(1));
+        Outcome {
+            exchange: ExchangeId::generate(&clock, &entropy),
+            user: UserId::generate(&clock, &entropy),
+            key: KeyId::generate(&clock, &entropy),
+            agent: None,
+            account: None,
+            provider: None,
+            route: String::new(),
+            model: None,
+            attempts: 0,
+            status: None,
+            end: EndReason::Complete,
+            abort: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            admitted_at: at,
+            dispatched_after_us: None,
+            head_after_us: None,
+            first_byte_after_us: None,
+            ended_after_us: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_behind_the_newest_record_is_a_failure_and_a_little_drift_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let newest = Timestamp::from_secs(1_900_000_000);
+        let config = HubConfig { data: dir.path().to_owned(), ..HubConfig::default() };
+        let store = SqliteStore::open(&config.database()).await.unwrap();
+        store.outcomes().append(&[outcome(newest)]).await.unwrap();
+        store.close().await;
+        for (behind_s, level) in [(0, Level::Ok), (60, Level::Ok), (86_400, Level::Fail)] {
+            let now = Timestamp::from_secs(newest.as_secs() - behind_s);
+            let subject = Subject {
+                data: dir.path().to_owned(),
+                config: config.clone(),
+                settings: Ok(()),
+                holder: None,
+                addresses: None,
+                clock: Arc::new(ManualClock::new(now)),
+                now,
+            };
+            let found = database(&subject).await;
+            let clock = found.iter().find(|finding| finding.check == CLOCK).unwrap();
+            assert_eq!(clock.level, level, "{behind_s} s behind: {clock:?}");
+            assert!(found.iter().all(|one| one.check == CLOCK || one.level == Level::Ok));
+        }
+    }
+}
