@@ -5,6 +5,8 @@
 
 pub mod bench;
 pub mod demo;
+pub mod egress;
+pub mod identity;
 pub mod mesh;
 pub mod provider;
 pub mod sim;

@@ -1,7 +1,8 @@
 //! The simulated provider: four dialects on one loopback address, with faults on demand.
 //!
 //! It answers as OpenAI, Azure OpenAI, Anthropic and DeepSeek do, closely enough for their official
-//! SDKs, in bytes that depend on the request and the settings alone. It writes down what it
+//! SDKs, in bytes that depend on the requests and the settings alone. What they make there (files,
+//! responses, conversations, containers) is kept for their key, and found again. It writes down what it
 //! received and what it sent, by digest, so that a test can compare both ends of a mesh. How a
 //! request chooses its answer is told in [`control`].
 //!
@@ -17,13 +18,16 @@ mod credential;
 mod decide;
 mod head;
 mod listen;
+mod objects;
 mod query;
 mod record;
 mod refusal;
 mod respond;
 mod route;
+pub mod script;
 mod serve;
 mod text;
+pub mod websocket;
 
 pub use config::{
     BODY_KEPT_MAX, CONNECTIONS_MAX, ExpectedKey, HEAD_BYTES_MAX, Protocols, ProviderConfig,
@@ -31,9 +35,11 @@ pub use config::{
 };
 pub use control::{Control, ControlError, Fault};
 pub use head::{ANTHROPIC_ORGANIZATION, OPENAI_ORGANIZATION};
+pub(crate) use record::hex;
 pub use record::{Ending, Phase, Record, Stats};
 pub use serve::{CONTROL_HEADER, CONTROL_PARAMETER};
 
+use objects::Objects;
 use record::Recorder;
 use serve::Server;
 use std::io;
@@ -64,6 +70,7 @@ pub enum BindError {
 pub struct Provider {
     addr: SocketAddr,
     recorder: Arc<Recorder>,
+    scripts: Arc<script::Scripts>,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -82,17 +89,20 @@ impl Provider {
         let listener = TcpListener::bind(addr).await.map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
         let recorder = Arc::new(Recorder::new());
+        let scripts = Arc::default();
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let protocols = config.protocols;
         let server = Arc::new(Server {
+            objects: Objects::new(config.seed),
             config,
             recorder: Arc::clone(&recorder),
+            scripts: Arc::clone(&scripts),
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
         let accept = listen::accept(listener, protocols, server, tracker.clone(), stop.clone());
         drop(tracker.spawn(accept));
-        Ok(Self { addr, recorder, tracker, stop })
+        Ok(Self { addr, recorder, scripts, tracker, stop })
     }
 
     /// The address it listens on.
@@ -117,6 +127,12 @@ impl Provider {
     #[must_use]
     pub fn received_after(&self, seq: u64) -> Vec<Record> {
         self.recorder.after(seq)
+    }
+
+    /// Takes in what one request is to be answered: the one that carries the ticket's control.
+    #[must_use]
+    pub fn script(&self, script: script::Script) -> script::Ticket {
+        self.scripts.add(script)
     }
 
     /// Counts since the start or the last reset.

@@ -17,6 +17,9 @@ use weft_loadtest::provider::{
     Control, Ending, ExpectedKey, Phase, Protocols, Provider, ProviderConfig, Record,
 };
 
+#[path = "provider/objects.rs"]
+mod objects;
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn provider() -> Provider {

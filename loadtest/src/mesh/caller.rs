@@ -27,6 +27,11 @@ use tokio_rustls::TlsConnector;
 /// The name of the users' door in its certificate.
 const DOOR_NAME: &str = "localhost";
 
+/// Header lines of an answer that are taken: more than a hub passes on.
+const HEADER_LINES_MAX: usize = 512;
+/// Bytes of an answer's head that are taken, likewise.
+const HEAD_BYTES_MAX: u32 = 128 * 1_024;
+
 /// A request's body.
 pub type Body = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -114,6 +119,21 @@ impl Caller {
     /// # Cancel safety
     /// A dropped call closes what was opened.
     pub async fn connect(&self, version: Version) -> Result<Connection, CallError> {
+        self.open(version, None).await
+    }
+
+    /// Opens a connection of HTTP/2 whose streams take `window` bytes ahead of their reader.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    ///
+    /// # Cancel safety
+    /// A dropped call closes what was opened.
+    pub async fn connect_narrow(&self, window: u32) -> Result<Connection, CallError> {
+        self.open(Version::H2, Some(window)).await
+    }
+
+    async fn open(&self, version: Version, window: Option<u32>) -> Result<Connection, CallError> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let tls = match version {
@@ -125,12 +145,19 @@ impl Caller {
         let mut driver = JoinSet::new();
         let sender = match version {
             Version::H1 => {
-                let (sender, connection) = http1::handshake(stream).await?;
+                let mut builder = http1::Builder::new();
+                builder.max_headers(HEADER_LINES_MAX);
+                let (sender, connection) = builder.handshake(stream).await?;
                 driver.spawn(async move { drop(connection.await) });
                 Sender::H1(sender)
             }
             Version::H2 => {
-                let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+                let mut builder = http2::Builder::new(TokioExecutor::new());
+                builder.max_header_list_size(HEAD_BYTES_MAX);
+                if let Some(window) = window {
+                    builder.initial_stream_window_size(window);
+                }
+                let (sender, connection) = builder.handshake(stream).await?;
                 driver.spawn(async move { drop(connection.await) });
                 Sender::H2(sender)
             }
@@ -161,6 +188,29 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
+    /// Whether it is closed, as far as is known.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        match &self.sender {
+            Sender::H1(sender) => sender.is_closed(),
+            Sender::H2(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Waits until it takes a request.
+    ///
+    /// # Errors
+    /// [`CallError::Http`] where it never will.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn ready(&mut self) -> Result<(), CallError> {
+        match &mut self.sender {
+            Sender::H1(sender) => Ok(sender.ready().await?),
+            Sender::H2(sender) => Ok(sender.ready().await?),
+        }
+    }
+
     /// Sends `request`, whose URI is a path with its query, and returns the head of the answer.
     ///
     /// # Errors
@@ -170,10 +220,7 @@ impl Connection {
     /// A dropped call gives the request up: over HTTP/2 its stream is reset, over HTTP/1.1 the
     /// connection goes.
     pub async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, CallError> {
-        match &mut self.sender {
-            Sender::H1(sender) => sender.ready().await?,
-            Sender::H2(sender) => sender.ready().await?,
-        }
+        self.ready().await?;
         Ok(self.start(request)?.await?)
     }
 

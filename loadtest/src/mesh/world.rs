@@ -45,6 +45,9 @@ pub struct Plan {
     pub account: Vec<&'static str>,
     /// Further words of `run` for every agent.
     pub run: Vec<&'static str>,
+    /// Whether each agent's accounts have keys of their own, as [`secret_of`] tells; otherwise all
+    /// agents present the same.
+    pub apart: bool,
 }
 
 impl Default for Plan {
@@ -55,6 +58,7 @@ impl Default for Plan {
             hub: Vec::new(),
             account: Vec::new(),
             run: Vec::new(),
+            apart: false,
         }
     }
 }
@@ -108,6 +112,12 @@ pub fn secret(provider: Provider) -> String {
     format!("sk-owned-{}-7Tq2vXw9KfZr4LmPb8Yd", provider.name())
 }
 
+/// The same for the agent with this `index`, where agents have keys of their own.
+#[must_use]
+pub fn secret_of(provider: Provider, index: usize) -> String {
+    format!("sk-owned-{}-{}-5Hn8cWd3QyJx6VtRg1Ms", provider.name(), index + 1)
+}
+
 impl World {
     /// Begins a world with the binaries beside `executable`.
     ///
@@ -157,13 +167,26 @@ impl World {
                 Provider::OpenAi | Provider::Anthropic | Provider::DeepSeek => {}
             }
             more.extend(&self.plan.account);
-            agent.add_account(provider, provider.name(), &secret(provider), &more)?;
+            let key = match self.plan.apart {
+                true => secret_of(provider, self.agents.len()),
+                false => secret(provider),
+            };
+            agent.add_account(provider, provider.name(), &key, &more)?;
         }
         let process = self.run_agent(&agent, &name)?;
         let id = self.id_of(&name)?;
         self.agents.push(Running { agent, process, id });
         let last = self.agents.len() - 1;
         Ok(&mut self.agents[last])
+    }
+
+    /// Adds a user of the same house as the first, and a key. Blocks.
+    ///
+    /// # Errors
+    /// [`MeshError`] of the commands.
+    pub fn add_user(&self, name: &str) -> Result<NewKey, MeshError> {
+        self.hub.add_user(name, Some(OWNER))?;
+        self.hub.add_key(name, &[])
     }
 
     fn run_agent(&self, agent: &Agent, name: &str) -> Result<Process, MeshError> {

@@ -9,6 +9,7 @@ pub(crate) mod media;
 pub(crate) mod messages;
 pub(crate) mod responses;
 
+use super::objects::made::Made;
 use super::text::Text;
 use bytes::Bytes;
 use serde_json::Value;
@@ -103,6 +104,8 @@ pub(crate) struct Turn {
     /// Chat only: `stream_options.include_usage`.
     pub(crate) include_usage: bool,
     pub(crate) no_usage: bool,
+    /// What the answer makes at the provider.
+    pub(crate) made: Made,
 }
 
 impl Turn {

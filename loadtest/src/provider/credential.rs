@@ -4,8 +4,8 @@
 //! providers quote in their refusals.
 
 use super::record::hex;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use weft_proto::provider::Provider;
 
@@ -55,6 +55,20 @@ pub(crate) fn recorded(headers: &HeaderMap) -> Vec<(String, String)> {
             (name.as_str().to_owned(), text)
         })
         .collect()
+}
+
+/// The headers with each credential replaced in the same way.
+pub(crate) fn masked(headers: &HeaderMap) -> HeaderMap {
+    let mut masked = headers.clone();
+    for (name, value) in &mut masked {
+        if SECRET_HEADERS.contains(&name.as_str()) {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let text = digest(without_scheme(&text).unwrap_or(&text));
+            *value = HeaderValue::from_str(&text)
+                .unwrap_or_else(|_| HeaderValue::from_static("sha256:"));
+        }
+    }
+    masked
 }
 
 /// A target whose `api-key` parameter, if any, is replaced by its digest.

@@ -7,6 +7,8 @@ use super::asked::{Asked, AskedError, embedding_inputs};
 use super::config::BODY_KEPT_MAX;
 use super::control::Control;
 use super::credential;
+use super::objects::Wanted;
+use super::objects::made::Made;
 use super::refusal::Refusal;
 use super::route::{Endpoint, Route};
 use super::serve::{Received, Server};
@@ -61,7 +63,12 @@ impl Server {
     }
 
     /// What the head alone decides: the credential, the faults that are refusals, the version.
-    fn admitted(&self, head: &Parts, route: &Route, control: &Control) -> Result<(), Refusal> {
+    pub(super) fn admitted(
+        &self,
+        head: &Parts,
+        route: &Route,
+        control: &Control,
+    ) -> Result<(), Refusal> {
         let key = credential::presented(route.provider, &head.headers);
         let key = key.ok_or(Refusal::NoCredential)?;
         if let Some(expected) = &self.config.expect_key
@@ -95,13 +102,23 @@ impl Server {
         };
         let streams = asked.streams();
         let format = asked.response_format.as_ref().and_then(|format| format.as_str());
+        let wanted = Wanted {
+            provider: route.provider,
+            key: credential::presented(route.provider, &received.head.headers).unwrap_or_default(),
+            headers: &received.head.headers,
+            query: received.head.uri.query(),
+            body: &received.kept,
+        };
+        self.objects.resolve(wanted)?;
+        let response = || self.objects.begin_response(wanted, named()?);
+        let message = || self.objects.begin_message(wanted, named()?);
         let answer = match endpoint {
             Endpoint::Chat if streams => chat::streamed(&named()?),
             Endpoint::Chat => chat::whole(&named()?),
-            Endpoint::Responses if streams => responses::streamed(&named()?),
-            Endpoint::Responses => responses::whole(&named()?),
-            Endpoint::Messages if streams => messages::streamed(&named()?),
-            Endpoint::Messages => messages::whole(&named()?),
+            Endpoint::Responses if streams => responses::streamed(&response()?),
+            Endpoint::Responses => responses::whole(&response()?),
+            Endpoint::Messages if streams => messages::streamed(&message()?),
+            Endpoint::Messages => messages::whole(&message()?),
             Endpoint::CountTokens => messages::counted(&named()?),
             Endpoint::Embeddings => {
                 let bad = || Refusal::Malformed("'$.input' is invalid.".to_owned());
@@ -127,6 +144,10 @@ impl Server {
             }
             Endpoint::Speech => media::speech(&named()?),
             Endpoint::Balance => catalog::balance(),
+            Endpoint::Realtime => {
+                return Err(Refusal::Malformed("this endpoint is a WebSocket".to_owned()));
+            }
+            Endpoint::Object(call) => self.objects.answer(call, wanted)?,
         };
         Ok(answer.kept_alive(control.keep_alives))
     }
@@ -152,6 +173,7 @@ impl Server {
             prompt_tokens: (received.length / 4).max(1),
             include_usage: asked.includes_usage(),
             no_usage: control.no_usage,
+            made: Made::default(),
         }
     }
 }

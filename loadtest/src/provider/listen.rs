@@ -186,7 +186,7 @@ async fn connection(
         let (server, abort) = (Arc::clone(&server), Arc::clone(&abort));
         async move { server.serve(request, number, abort).await }
     });
-    let served = builder.serve_connection(TokioIo::new(leg), service);
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(leg), service);
     tokio::select! {
         biased;
         () = watched.token.cancelled() => {}

@@ -75,6 +75,8 @@ pub struct Record {
     pub answer_sha256: Option<String>,
     /// Whole events (or pieces of another body) handed to the connection.
     pub events: u64,
+    /// The close frame of a WebSocket's client: code and reason.
+    pub client_close: Option<(u16, String)>,
     /// How far it has come, or had come at its end.
     pub phase: Phase,
     /// How it ended; nothing while it runs.

@@ -20,6 +20,7 @@ pub(crate) enum Refusal {
     Forbidden,
     NotFound,
     NoSuchModel,
+    NoSuchObject { status: u16, message: String, param: &'static str },
     TooLarge,
     RateLimited,
     QuotaExceeded,
@@ -62,6 +63,7 @@ impl Refusal {
             Self::PaymentRequired => 402,
             Self::Forbidden => 403,
             Self::NotFound | Self::NoSuchModel => 404,
+            Self::NoSuchObject { status, .. } => *status,
             Self::TooLarge => 413,
             Self::RateLimited | Self::QuotaExceeded => 429,
             Self::Internal => 500,
@@ -85,6 +87,7 @@ impl Refusal {
             | Self::Forbidden
             | Self::NotFound
             | Self::NoSuchModel
+            | Self::NoSuchObject { .. }
             | Self::TooLarge
             | Self::Internal
             | Self::ContentFilter => &[],
@@ -135,6 +138,7 @@ fn openai(refusal: &Refusal, about: About<'_>) -> Value {
         Refusal::Forbidden => shaped("Country, region, or territory not supported".to_owned(), "request_forbidden", None, Some("unsupported_country_region_territory")),
         Refusal::NotFound => shaped(format!("Invalid URL ({method} {target})"), invalid, None, None),
         Refusal::NoSuchModel => shaped(format!("The model `{model}` does not exist or you do not have access to it."), invalid, Some("model"), Some("model_not_found")),
+        Refusal::NoSuchObject { message, param, .. } => shaped(message.clone(), invalid, Some(*param), None),
         Refusal::TooLarge => shaped("Maximum content size limit exceeded.".to_owned(), "server_error", None, None),
         Refusal::RateLimited => shaped(format!("Rate limit reached for {model} in organization {OPENAI_ORGANIZATION} on tokens per min (TPM): Limit 30000, Used 29310, Requested 1610. Please try again in 1.84s. Visit https://platform.openai.com/account/rate-limits to learn more."), "tokens", None, Some("rate_limit_exceeded")),
         Refusal::QuotaExceeded => shaped("You exceeded your current quota, please check your plan and billing details. For more information on this error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors.".to_owned(), "insufficient_quota", None, Some("insufficient_quota")),
@@ -174,6 +178,7 @@ fn azure(refusal: &Refusal, about: About<'_>) -> Value {
         } }),
         Refusal::Malformed(_)
         | Refusal::Unparsed
+        | Refusal::NoSuchObject { .. }
         | Refusal::PaymentRequired
         | Refusal::Forbidden
         | Refusal::TooLarge
@@ -200,6 +205,7 @@ fn deepseek(refusal: &Refusal, about: About<'_>) -> Value {
         | Refusal::Unparsed
         | Refusal::Forbidden
         | Refusal::NotFound
+        | Refusal::NoSuchObject { .. }
         | Refusal::TooLarge
         | Refusal::QuotaExceeded
         | Refusal::Internal
@@ -217,6 +223,7 @@ fn anthropic(refusal: &Refusal, about: About<'_>) -> Value {
         Refusal::Forbidden => ("forbidden", "Request not allowed".to_owned()),
         Refusal::NotFound => ("not_found_error", "Not found".to_owned()),
         Refusal::NoSuchModel => ("not_found_error", format!("model: {}", about.model)),
+        Refusal::NoSuchObject { message, .. } => ("not_found_error", message.clone()),
         Refusal::TooLarge => ("request_too_large", "Request exceeds the maximum size".to_owned()),
         Refusal::RateLimited => ("rate_limit_error", format!("This request would exceed your organization's rate limit of 30,000 input tokens per minute (org: {ANTHROPIC_ORGANIZATION}, model: {}). For details, refer to: https://docs.claude.com/en/api/rate-limits.", about.model)),
         Refusal::QuotaExceeded => ("rate_limit_error", "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.".to_owned()),

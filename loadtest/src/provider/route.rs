@@ -2,6 +2,7 @@
 //!
 //! One address plays all four providers, so the path decides, then the headers, then the model.
 
+use super::objects::call::{self, Call};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use std::borrow::Cow;
@@ -23,6 +24,10 @@ pub(crate) enum Endpoint {
     Translations,
     Speech,
     Balance,
+    /// A WebSocket.
+    Realtime,
+    /// What lives at the provider.
+    Object(Call),
 }
 
 /// A provider's endpoint.
@@ -99,8 +104,12 @@ fn by_headers(headers: &HeaderMap, rest: &str) -> Provider {
 }
 
 fn endpoint(method: &Method, tail: &str) -> Option<Endpoint> {
-    let get = *method == Method::GET;
+    // A HEAD is a GET whose body nobody sends.
+    let get = *method == Method::GET || *method == Method::HEAD;
     let post = *method == Method::POST;
+    if let Some(call) = call::of(method, tail) {
+        return Some(Endpoint::Object(call));
+    }
     Some(match tail {
         "chat/completions" if post => Endpoint::Chat,
         "responses" if post => Endpoint::Responses,
@@ -113,6 +122,7 @@ fn endpoint(method: &Method, tail: &str) -> Option<Endpoint> {
         "audio/translations" if post => Endpoint::Translations,
         "audio/speech" if post => Endpoint::Speech,
         "user/balance" if get => Endpoint::Balance,
+        "realtime" if get => Endpoint::Realtime,
         "models" if get => Endpoint::Models,
         _ if get => Endpoint::Model(unescaped(tail.strip_prefix("models/")?).into_owned()),
         _ => return None,

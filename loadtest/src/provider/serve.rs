@@ -7,11 +7,13 @@ use super::config::{BODY_KEPT_MAX, ProviderConfig};
 use super::control::{Control, ControlError, Fault, in_model};
 use super::decide::Decision;
 use super::listen::Abort;
+use super::objects::Objects;
 use super::record::{Ending, Live, Phase, Record, Recorder, hex};
 use super::refusal::Refusal;
 use super::respond::respond;
-use super::route::{Route, parameter};
-use super::{credential, query};
+use super::route::{Endpoint, Route, parameter};
+use super::script::{self, Scripts};
+use super::{credential, query, websocket};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
@@ -32,7 +34,7 @@ pub const CONTROL_HEADER: &str = "x-weft-sim";
 pub const CONTROL_PARAMETER: &str = "weft-sim";
 /// How long an upload that was answered early is left alone, unread, before it is dropped; an
 /// answer would be lost in the reset that a drop at once brings.
-const EARLY_LINGER: Duration = Duration::from_secs(2);
+pub(super) const EARLY_LINGER: Duration = Duration::from_secs(2);
 
 /// A body on its way to the connection.
 pub(crate) type OutBody = BoxBody<Bytes, super::body::BrokenOff>;
@@ -42,6 +44,8 @@ pub(crate) type OutBody = BoxBody<Bytes, super::body::BrokenOff>;
 pub(crate) struct Server {
     pub(crate) config: ProviderConfig,
     pub(crate) recorder: Arc<Recorder>,
+    pub(crate) objects: Objects,
+    pub(crate) scripts: Arc<Scripts>,
     pub(crate) tracker: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
@@ -72,8 +76,14 @@ impl Server {
             return Ok(query::answer(&self.recorder, &request));
         }
         let (head, body) = request.into_parts();
+        if let Some(slot) = self.scripts.asked(&head) {
+            return Ok(script::play(self, slot, head, body, abort).await);
+        }
         let mut live = self.recorder.begin(opening(&head, connection));
         let route = Route::of(&head);
+        if route.endpoint == Some(Endpoint::Realtime) && websocket::asked(&head) {
+            return Ok(self.realtime(head, route, live, abort));
+        }
         let early = self.control(&head, None);
         if let Ok(Control { fault: Some(Fault::Early), .. }) = early {
             self.hold(body);
@@ -116,6 +126,24 @@ impl Server {
             Some(_) | None => {}
         }
         Ok(respond(&received.head, decision, live, abort))
+    }
+
+    /// A WebSocket, or the refusal that its head earns.
+    fn realtime(
+        &self,
+        head: Parts,
+        route: Route,
+        live: Live,
+        abort: Arc<Abort>,
+    ) -> Response<OutBody> {
+        let control = self.control(&head, None).unwrap_or_default();
+        match self.admitted(&head, &route, &control) {
+            Ok(()) => self.switch(head, &route, live, abort),
+            Err(refusal) => {
+                let decision = Decision { route, control, model: None, answer: Err(refusal) };
+                respond(&head, decision, live, abort)
+            }
+        }
     }
 
     /// The control for a request: the process's, then the model's, the query's, the header's.
@@ -170,6 +198,7 @@ fn opening(head: &Parts, connection: u64) -> Record {
         answer_bytes: 0,
         answer_sha256: None,
         events: 0,
+        client_close: None,
         phase: Phase::Upload,
         ending: None,
         head_us: 0,

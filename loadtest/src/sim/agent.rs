@@ -184,5 +184,6 @@ fn draft(plan: &Plan, provider: Provider, max_concurrency: u32) -> anyhow::Resul
         max_concurrency,
         permitted_use: "application".to_owned(),
         http2: false,
+        egress: weft_agent::account::Egress::Direct,
     })
 }

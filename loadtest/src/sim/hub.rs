@@ -16,11 +16,12 @@ use std::time::Duration;
 use weft_certs::{AgentTrust, Authority};
 use weft_hub::app::Enrolment;
 use weft_hub::auth::Auth;
-use weft_hub::config::Limits;
+use weft_hub::config::{Limits, LiveLimits};
 use weft_hub::exchange::settle::Settler;
 use weft_hub::exchange::{self, Spine};
 use weft_hub::gateway::{self, Gateway};
 use weft_hub::lifecycle::{Lifecycle, Readiness, Signals, Stage, Tasks};
+use weft_hub::objects::Objects;
 use weft_hub::telemetry::Metrics;
 use weft_hub::trust::Trust;
 use weft_hub::tunnel::{Doorkeeper, Needs, Tunnels};
@@ -111,13 +112,15 @@ impl HubHost {
             seen: self.seen.clone(),
             life,
         });
-        let (settler, writer) = Settler::new(outcomes);
+        let objects = Objects::new(self.store.objects(), Arc::clone(&clock), metrics.clone());
+        let (settler, writer) = Settler::new(outcomes, limits.outcomes_waiting_max);
         let spine = Spine::new(exchange::Needs {
             auth: Arc::clone(&auth),
             tunnels: tunnels.clone(),
+            objects: objects.clone(),
             settler: settler.clone(),
             metrics: metrics.clone(),
-            limits,
+            limits: LiveLimits::new(Limits::clone(&limits)),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&chance),
             closing: tasks.stopping(Stage::Work),
@@ -127,6 +130,7 @@ impl HubHost {
             spine: spine.clone(),
             auth,
             tunnels: tunnels.clone(),
+            objects,
             readiness: Readiness::new(tasks.clone(), Arc::clone(&self.store)),
             metrics,
             clock: Arc::clone(&clock),
@@ -175,7 +179,7 @@ impl HubHost {
         });
         *self.running() = Some(Running { tasks: tasks.clone(), tunnels, spine });
 
-        let ended = Lifecycle::new(tasks, DRAIN).run(Signals::none()).await;
+        let ended = Lifecycle::new(tasks, || DRAIN).run(Signals::none()).await;
         drop(settler);
         self.trace.event(HUB, format_args!("stopped {ended:?}"));
         if let Some(life) = self.seen.open().lives.get_mut(life) {

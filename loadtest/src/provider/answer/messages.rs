@@ -1,6 +1,7 @@
 //! Anthropic's messages: named events, cumulative usage, data lines padded with spaces.
 
 use super::{Answer, Piece, Turn, event, quoted};
+use serde_json::{Value, json};
 use std::iter::once;
 
 /// The whole answer as one document.
@@ -14,9 +15,11 @@ pub(crate) fn whole(turn: &Turn) -> Answer {
     Answer::json(
         200,
         format!(
-            r#"{{"model":{},"id":"msg_{}","type":"message","role":"assistant","content":[{{"type":"text","text":{text}}}],"stop_reason":"end_turn","stop_sequence":null,"stop_details":null{usage}}}"#,
+            r#"{{"model":{},"id":"msg_{}","type":"message","role":"assistant","content":[{}{{"type":"text","text":{text}}}],"stop_reason":"end_turn","stop_sequence":null,"stop_details":null{}{usage}}}"#,
             turn.quoted_model(),
-            turn.id()
+            turn.id(),
+            blocks(turn).iter().map(|block| format!("{block},")).collect::<String>(),
+            container(turn),
         ),
     )
 }
@@ -36,23 +39,33 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
         )
     };
     let message = format!(
-        r#""message":{{"model":{},"id":"msg_{}","type":"message","role":"assistant","content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null{start}}}"#,
+        r#""message":{{"model":{},"id":"msg_{}","type":"message","role":"assistant","content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null{}{start}}}"#,
         turn.quoted_model(),
-        turn.id()
+        turn.id(),
+        container(turn),
     );
-    let opening = [
-        padded("message_start", &message, 8),
-        padded("content_block_start", r#""index":0,"content_block":{"type":"text","text":""}"#, 10),
-        Piece::now(event("ping", r#"{"type": "ping"}"#)),
-    ];
-    let deltas = turn.text.pieces().enumerate().map(|(index, text)| {
+    let blocks = blocks(turn);
+    let index = blocks.len();
+    let mut opening = vec![padded("message_start", &message, 8)];
+    for (index, block) in blocks.iter().enumerate() {
+        let fields = format!(r#""index":{index},"content_block":{block}"#);
+        opening.push(padded("content_block_start", &fields, 4));
+        opening.push(padded("content_block_stop", &format!(r#""index":{index}"#), 2));
+    }
+    let text = format!(r#""index":{index},"content_block":{{"type":"text","text":""}}"#);
+    opening.push(padded("content_block_start", &text, 10));
+    opening.push(Piece::now(event("ping", r#"{"type": "ping"}"#)));
+    let deltas = turn.text.pieces().enumerate().map(move |(number, text)| {
         let fields =
-            format!(r#""index":0,"delta":{{"type":"text_delta","text":{}}}"#, quoted(&text));
-        Piece { paced: true, ..padded("content_block_delta", &fields, (index * 5 + 2) % 16) }
+            format!(r#""index":{index},"delta":{{"type":"text_delta","text":{}}}"#, quoted(&text));
+        Piece { paced: true, ..padded("content_block_delta", &fields, (number * 5 + 2) % 16) }
     });
-    let delta = r#""delta":{"stop_reason":"end_turn","stop_sequence":null,"stop_details":null}"#;
+    let delta = format!(
+        r#""delta":{{"stop_reason":"end_turn","stop_sequence":null,"stop_details":null{}}}"#,
+        container(turn)
+    );
     let closing = [
-        padded("content_block_stop", r#""index":0"#, 6),
+        padded("content_block_stop", &format!(r#""index":{index}"#), 6),
         padded("message_delta", &format!("{delta}{end}"), 9),
     ];
     let stop = Piece::now(event("message_stop", r#"{"type":"message_stop"  }"#));
@@ -62,6 +75,38 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
 /// The answer of `count_tokens`.
 pub(crate) fn counted(turn: &Turn) -> Answer {
     Answer::json(200, format!(r#"{{"input_tokens":{}}}"#, turn.prompt_tokens))
+}
+
+/// The blocks ahead of the text: a run of code, and the file that it left behind.
+fn blocks(turn: &Turn) -> Vec<Value> {
+    let Some(code) = &turn.made.code else {
+        return Vec::new();
+    };
+    let output = json!([{ "type": "bash_code_execution_output", "file_id": code.file }]);
+    vec![
+        json!({
+            "type": "server_tool_use", "id": code.item, "name": "bash_code_execution",
+            "input": { "command": "weave" },
+        }),
+        json!({
+            "type": "bash_code_execution_tool_result", "tool_use_id": code.item,
+            "content": {
+                "type": "bash_code_execution_result", "stdout": "", "stderr": "",
+                "return_code": 0, "content": output,
+            },
+        }),
+    ]
+}
+
+/// The container's field, where there is one.
+fn container(turn: &Turn) -> String {
+    match &turn.made.code {
+        Some(code) => {
+            let container = json!({ "id": code.container, "expires_at": "2026-11-18T12:06:40Z" });
+            format!(r#","container":{container}"#)
+        }
+        None => String::new(),
+    }
 }
 
 fn padded(name: &str, fields: &str, spaces: usize) -> Piece {

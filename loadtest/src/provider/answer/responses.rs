@@ -2,31 +2,51 @@
 //! middle, events with names and sequence numbers, and no `[DONE]`.
 
 use super::{Answer, CREATED_SECS, Piece, Turn, event, padding, quoted};
+use serde_json::{Value, json};
 use std::iter::once_with;
 use weft_proto::provider::Provider;
 
 /// The whole answer as one document.
 pub(crate) fn whole(turn: &Turn) -> Answer {
-    let item = item(turn, "completed", Some(&turn.text.whole()));
-    Answer::json(200, envelope(turn, "completed", &item, &usage(turn)))
+    Answer::json(200, document(turn))
+}
+
+/// The same, as text: what a later question for the stored response gets.
+pub(crate) fn document(turn: &Turn) -> String {
+    envelope(turn, "completed", &output(turn), &usage(turn))
+}
+
+/// The message of the answer, as text.
+pub(crate) fn message(turn: &Turn) -> String {
+    item(turn, "completed", Some(&turn.text.whole()))
 }
 
 /// The answer as a stream of events.
 pub(crate) fn streamed(turn: &Turn) -> Answer {
     let message = message_id(turn);
     let started = envelope(turn, "in_progress", "", "null");
-    let place = format!(r#""item_id":"{message}","output_index":0,"content_index":0"#);
-    let empty = part("");
-    let opening = [
-        named("response.created", 0, &format!(r#""response":{started}"#)),
-        named("response.in_progress", 1, &format!(r#""response":{started}"#)),
-        named(
-            "response.output_item.added",
-            2,
-            &format!(r#""output_index":0,"item":{}"#, item(turn, "in_progress", None)),
-        ),
-        named("response.content_part.added", 3, &format!(r#"{place},"part":{empty}"#)),
+    let extra = extra_items(turn);
+    let output_index = extra.len();
+    let place = format!(r#""item_id":"{message}","output_index":{output_index},"content_index":0"#);
+    let mut opening = vec![
+        ("response.created", format!(r#""response":{started}"#)),
+        ("response.in_progress", format!(r#""response":{started}"#)),
     ];
+    for (index, item) in extra.iter().enumerate() {
+        let fields = format!(r#""output_index":{index},"item":{item}"#);
+        opening.push(("response.output_item.added", fields.clone()));
+        opening.push(("response.output_item.done", fields));
+    }
+    opening.push((
+        "response.output_item.added",
+        format!(r#""output_index":{output_index},"item":{}"#, item(turn, "in_progress", None)),
+    ));
+    opening.push(("response.content_part.added", format!(r#"{place},"part":{}"#, part("", "[]"))));
+    let opened = opening.len();
+    let opening = opening
+        .into_iter()
+        .enumerate()
+        .map(|(sequence, (name, fields))| named(name, sequence, &fields));
     let at = place.clone();
     let deltas = turn.text.pieces().enumerate().map(move |(index, text)| {
         let fields = format!(
@@ -34,15 +54,15 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
             quoted(&text),
             padding(index)
         );
-        Piece { paced: true, ..named("response.output_text.delta", index + 4, &fields) }
+        Piece { paced: true, ..named("response.output_text.delta", index + opened, &fields) }
     });
     let turn = turn.clone();
-    let next = turn.text.deltas as usize + 4;
+    let next = turn.text.deltas as usize + opened;
     // The text is made a second time here, so that nothing is kept while the deltas go out.
     let closing = once_with(move || {
         let text = turn.text.whole();
         let item = item(&turn, "completed", Some(&text));
-        let whole = envelope(&turn, "completed", &item, &usage(&turn));
+        let whole = document(&turn);
         let quoted_text = quoted(&text);
         [
             named(
@@ -53,18 +73,42 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
             named(
                 "response.content_part.done",
                 next + 1,
-                &format!(r#"{place},"part":{}"#, part(&text)),
+                &format!(r#"{place},"part":{}"#, part(&text, &annotations(&turn))),
             ),
             named(
                 "response.output_item.done",
                 next + 2,
-                &format!(r#""output_index":0,"item":{item}"#),
+                &format!(r#""output_index":{output_index},"item":{item}"#),
             ),
             named("response.completed", next + 3, &format!(r#""response":{whole}"#)),
         ]
     })
     .flatten();
-    Answer::events(opening.into_iter().chain(deltas).chain(closing))
+    Answer::events(opening.chain(deltas).chain(closing))
+}
+
+/// The items ahead of the message.
+pub(crate) fn extra_items(turn: &Turn) -> Vec<Value> {
+    let reasoning = turn.made.reasoning.iter().map(|reasoning| {
+        let mut item = json!({ "id": reasoning.id, "type": "reasoning", "summary": [] });
+        if let Some(encrypted) = &reasoning.encrypted {
+            item["encrypted_content"] = json!(encrypted);
+        }
+        item
+    });
+    let code = turn.made.code.iter().map(|code| {
+        json!({
+            "id": code.item, "type": "code_interpreter_call", "status": "completed",
+            "code": "weave()", "container_id": code.container, "outputs": null,
+        })
+    });
+    reasoning.chain(code).collect()
+}
+
+fn output(turn: &Turn) -> String {
+    let mut items: Vec<String> = extra_items(turn).iter().map(Value::to_string).collect();
+    items.push(message(turn));
+    items.join(",")
 }
 
 fn named(name: &str, sequence: usize, fields: &str) -> Piece {
@@ -72,16 +116,33 @@ fn named(name: &str, sequence: usize, fields: &str) -> Piece {
     Piece::now(event(name, &document))
 }
 
-fn message_id(turn: &Turn) -> String {
-    format!("msg_{}", turn.id())
+fn response_id(turn: &Turn) -> String {
+    turn.made.response.clone().unwrap_or_else(|| format!("resp_{}", turn.id()))
 }
 
-fn part(text: &str) -> String {
-    format!(r#"{{"type":"output_text","annotations":[],"logprobs":[],"text":{}}}"#, quoted(text))
+fn message_id(turn: &Turn) -> String {
+    turn.made.message.clone().unwrap_or_else(|| format!("msg_{}", turn.id()))
+}
+
+fn part(text: &str, annotations: &str) -> String {
+    format!(
+        r#"{{"type":"output_text","annotations":{annotations},"logprobs":[],"text":{}}}"#,
+        quoted(text)
+    )
+}
+
+fn annotations(turn: &Turn) -> String {
+    let cited = turn.made.code.iter().map(|code| {
+        json!({
+            "type": "container_file_citation", "container_id": code.container,
+            "file_id": code.file, "filename": "counts.csv", "start_index": 0, "end_index": 1,
+        })
+    });
+    Value::Array(cited.collect()).to_string()
 }
 
 fn item(turn: &Turn, status: &str, text: Option<&str>) -> String {
-    let content = text.map_or(String::new(), part);
+    let content = text.map_or(String::new(), |text| part(text, &annotations(turn)));
     format!(
         r#"{{"id":"{}","type":"message","status":"{status}","content":[{content}],"role":"assistant"}}"#,
         message_id(turn)
@@ -101,8 +162,14 @@ fn usage(turn: &Turn) -> String {
 }
 
 fn envelope(turn: &Turn, status: &str, output: &str, usage: &str) -> String {
-    let id = turn.id();
+    let id = response_id(turn);
     let model = turn.quoted_model();
+    let previous = json!(turn.made.previous);
+    let conversation = match &turn.made.conversation {
+        Some(id) => format!(r#""conversation":{},"#, json!({ "id": id })),
+        None => String::new(),
+    };
+    let stored = turn.made.stored;
     let completed = if status == "completed" { CREATED_SECS.to_string() } else { "null".into() };
     let filters = match turn.provider {
         Provider::Azure => r#""content_filters":[],"#,
@@ -110,6 +177,6 @@ fn envelope(turn: &Turn, status: &str, output: &str, usage: &str) -> String {
         Provider::OpenAi | Provider::Anthropic => "",
     };
     format!(
-        r#"{{"id":"resp_{id}","object":"response","created_at":{CREATED_SECS},"status":"{status}","background":false,"completed_at":{completed},{filters}"error":null,"frequency_penalty":0.0,"incomplete_details":null,"instructions":null,"max_output_tokens":null,"max_tool_calls":null,"model":{model},"output":[{output}],"parallel_tool_calls":true,"presence_penalty":0.0,"previous_response_id":null,"prompt_cache_key":null,"reasoning":{{"effort":null,"summary":null}},"safety_identifier":null,"service_tier":"default","store":true,"temperature":1.0,"text":{{"format":{{"type":"text"}},"verbosity":"medium"}},"tool_choice":"auto","tools":[],"top_logprobs":0,"top_p":1.0,"truncation":"disabled","usage":{usage},"user":null,"metadata":{{}}}}"#
+        r#"{{"id":"{id}","object":"response","created_at":{CREATED_SECS},"status":"{status}","background":false,"completed_at":{completed},{filters}{conversation}"error":null,"frequency_penalty":0.0,"incomplete_details":null,"instructions":null,"max_output_tokens":null,"max_tool_calls":null,"model":{model},"output":[{output}],"parallel_tool_calls":true,"presence_penalty":0.0,"previous_response_id":{previous},"prompt_cache_key":null,"reasoning":{{"effort":null,"summary":null}},"safety_identifier":null,"service_tier":"default","store":{stored},"temperature":1.0,"text":{{"format":{{"type":"text"}},"verbosity":"medium"}},"tool_choice":"auto","tools":[],"top_logprobs":0,"top_p":1.0,"truncation":"disabled","usage":{usage},"user":null,"metadata":{{}}}}"#
     )
 }
