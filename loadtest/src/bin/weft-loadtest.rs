@@ -6,7 +6,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-use weft_loadtest::{bench, demo, provider, sim};
+use weft_loadtest::{bench, demo, identity, provider, sim};
 
 /// Simulated providers, load and scenarios for Weft.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Demo(demo::Args),
     /// Measures the mesh beside the simulated provider alone: latency, frames, memory.
     Bench(bench::Args),
+    /// Plays drawn exchanges over a mesh and compares both ends to the byte.
+    Identity(identity::command::Args),
     /// Replays worlds of the deterministic simulation.
     Sim(sim::command::Args),
 }
@@ -34,6 +36,7 @@ impl Command {
             Self::Provider(args) => provider::command::run(args).await,
             Self::Demo(args) => demo::run(args).await,
             Self::Bench(args) => bench::run(args).await,
+            Self::Identity(args) => identity::command::execute(args).await,
             Self::Sim(args) => sim::command::run(args).await,
         }
     }
