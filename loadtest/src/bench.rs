@@ -12,8 +12,10 @@ mod frames;
 mod ground;
 mod idle;
 mod latency;
+mod light;
 mod process;
 mod progress;
+mod readers;
 mod report;
 mod script;
 
@@ -44,7 +46,8 @@ const REST: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:\n  weft-loadtest bench --quick\n  \
     weft-loadtest bench --json bench.json\n  weft-loadtest bench --only latency,frames")]
 pub struct Args {
-    /// Shorter phases: a minute at most in place of six, 200 idle agents, 10000 aborted streams
+    /// Shorter phases: 90 seconds at most in place of eight minutes, 200 idle agents, 10000 aborted
+    /// streams, 2000 slow readers
     #[arg(long)]
     quick: bool,
     /// Write every figure to this file as JSON, too
@@ -59,6 +62,9 @@ pub struct Args {
     /// How many aborted streams, in place of 100000
     #[arg(long, value_name = "N")]
     aborts: Option<u64>,
+    /// How many slow readers, in place of 10000
+    #[arg(long, value_name = "N")]
+    readers: Option<usize>,
 }
 
 /// A part of a bench.
@@ -76,6 +82,8 @@ enum Phase {
     Crowd,
     /// Memory over aborted streams
     Aborts,
+    /// Memory with slow readers and a large upload, beside the hub's budget
+    Readers,
 }
 
 /// How much of everything.
@@ -90,6 +98,7 @@ struct Plan {
     crowd_block: Duration,
     aborts: u64,
     aborts_last: Duration,
+    readers: readers::Load,
     at_most: Duration,
 }
 
@@ -104,7 +113,8 @@ impl Plan {
         crowd_block: Duration::from_millis(1_500),
         aborts: 10_000,
         aborts_last: Duration::from_secs(12),
-        at_most: Duration::from_secs(60),
+        readers: readers::Load { readers: 2_000, upload: 64 * 1_024 * 1_024 },
+        at_most: Duration::from_secs(90),
     };
 
     const FULL: Self = Self {
@@ -117,7 +127,8 @@ impl Plan {
         crowd_block: Duration::from_secs(3),
         aborts: 100_000,
         aborts_last: Duration::from_secs(150),
-        at_most: Duration::from_secs(360),
+        readers: readers::Load { readers: 10_000, upload: 512 * 1_024 * 1_024 },
+        at_most: Duration::from_secs(480),
     };
 }
 
@@ -127,6 +138,10 @@ impl Args {
         Plan {
             agents: self.agents.unwrap_or(plan.agents),
             aborts: self.aborts.unwrap_or(plan.aborts),
+            readers: readers::Load {
+                readers: self.readers.unwrap_or(plan.readers.readers),
+                ..plan.readers
+            },
             ..plan
         }
     }
@@ -179,7 +194,13 @@ async fn bench(args: &Args) -> anyhow::Result<Report> {
             unit: "KiB",
         });
     }
-    if args.only.iter().any(|phase| *phase != Phase::Agents) || args.only.is_empty() {
+    if args.wants(Phase::Readers) {
+        let (section, aim) = readers::slow(plan.readers, &progress).await?;
+        results.sections.push(section);
+        results.aims.push(aim);
+    }
+    let apart = [Phase::Agents, Phase::Readers];
+    if args.only.iter().any(|phase| !apart.contains(phase)) || args.only.is_empty() {
         progress.say("starting a mesh");
         let mut ground = Ground::start().await?;
         loaded(args, plan, &mut ground, &mut results, &progress).await?;

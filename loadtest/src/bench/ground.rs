@@ -7,7 +7,7 @@ use super::client::{CHAT, Client, Way};
 use super::process::{Memory, Who, machine_cpu};
 use super::script::{Script, Shape};
 use crate::mesh::process::command;
-use crate::mesh::{Agent, Binaries, Doors, Hub, MeshError, Process};
+use crate::mesh::{Agent, Binaries, Doors, Hub, MeshError, NewKey, Process};
 use anyhow::Context;
 use serde::Serialize;
 use std::io;
@@ -121,6 +121,38 @@ impl Ground {
             agent: Who::Pid(self.agent.id()),
             provider: Who::Pid(self.provider.id()),
         }
+    }
+}
+
+/// A hub without a provider or an agent of its own: for phases that bring theirs.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    /// The hub.
+    pub(crate) hub: Hub,
+    /// A user's key.
+    pub(crate) key: NewKey,
+    // Last: the process has ended when its files go.
+    _dir: TempDir,
+}
+
+impl Alone {
+    /// Starts a hub with `settings`, its `WEFT_…` variables.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    ///
+    /// # Cancel safety
+    /// A dropped call ends what was started.
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let own = std::env::current_exe().context("where is this program?")?;
+        let program = Binaries::beside(&own)?.hub();
+        let dir = tempfile::Builder::new().prefix("weft-bench-").tempdir()?;
+        let (data, log) = (dir.path().join("hub"), dir.path().join("hub.log"));
+        Hub::init(&program, &data)?;
+        let hub = Hub::serve(&program, &data, Doors::default(), settings, &log).await?;
+        hub.add_user("bench", Some(OWNER))?;
+        let key = hub.add_key("bench", &[])?;
+        Ok(Self { hub, key, _dir: dir })
     }
 }
 

@@ -7,6 +7,7 @@
 use super::figure::{Row, Section};
 use super::ground::{Ground, OWNER};
 use super::progress::Progress;
+use crate::mesh::Hub;
 use anyhow::Context;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -36,16 +37,28 @@ const AT_ONCE: usize = 4;
 /// How long the hub may rest before its memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// A tunnel that carries nothing.
+/// A tunnel with its control stream.
 #[derive(Debug)]
-struct Tunnel {
-    connection: Connection,
-    _sender: ControlSender<AgentMessage>,
-    _receiver: ControlReceiver<HubMessage>,
+pub(super) struct Tunnel {
+    pub(super) connection: Connection,
+    pub(super) sender: ControlSender<AgentMessage>,
+    pub(super) receiver: ControlReceiver<HubMessage>,
 }
 
+/// What a tunnel's one account offers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offer {
+    /// Patterns of its models.
+    pub(super) models: &'static str,
+    /// Exchanges at a time.
+    pub(super) concurrency_max: u32,
+}
+
+/// Of no model that anybody asks for: it is to cost, not to serve.
+const IDLE: Offer = Offer { models: "idle-*", concurrency_max: 1 };
+
 /// An identity that has joined, and where its hub is.
-struct Joined {
+pub(super) struct Joined {
     identity: AgentIdentity,
     invite: Invite,
 }
@@ -66,7 +79,7 @@ pub(crate) async fn idle_agents(
     progress.say(&format!("{count} idle agents: joining"));
     let (udp, _) = endpoint::bind_udp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let endpoint = endpoint::agent(udp, &OsEntropy)?;
-    let joined = join_all(ground, &endpoint, count, progress).await?;
+    let joined = join_all(ground.hub(), &endpoint, count, progress).await?;
     tokio::time::sleep(SETTLE).await;
     let before = ground.pids().memory()?.hub;
     progress.say("their tunnels");
@@ -97,13 +110,14 @@ pub(crate) async fn idle_agents(
     Ok((section, rss.max(pss)))
 }
 
-async fn join_all(
-    ground: &Ground,
+/// Lets `count` agents join.
+pub(super) async fn join_all(
+    hub: &Hub,
     endpoint: &Endpoint,
     count: usize,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Joined>> {
-    let mut desk = InviteDesk::open(ground).await?;
+    let mut desk = InviteDesk::open(hub).await?;
     let (mut joining, mut joined) = (JoinSet::new(), Vec::with_capacity(count));
     for number in 0..count {
         if joining.len() >= AT_ONCE
@@ -136,7 +150,7 @@ async fn open_all(
             tunnels.push(done??);
         }
         let endpoint = endpoint.clone();
-        opening.spawn(async move { open_one(&endpoint, joined).await });
+        opening.spawn(async move { open_one(&endpoint, joined, IDLE).await });
         progress.tick(|| format!("{} of {count} connected", tunnels.len()));
     }
     while let Some(done) = opening.join_next().await {
@@ -177,7 +191,12 @@ async fn join_one(endpoint: &Endpoint, invite: Invite, number: usize) -> anyhow:
     }
 }
 
-async fn open_one(endpoint: &Endpoint, joined: Joined) -> anyhow::Result<Tunnel> {
+/// Opens a tunnel that offers one account.
+pub(super) async fn open_one(
+    endpoint: &Endpoint,
+    joined: Joined,
+    offer: Offer,
+) -> anyhow::Result<Tunnel> {
     let Joined { identity, invite } = joined;
     let tls = tunnel_tls(invite.pins(), invite.hub(), &identity, clock())?;
     let connection = connect(endpoint, &invite, tls).await?;
@@ -199,19 +218,18 @@ async fn open_one(endpoint: &Endpoint, joined: Joined) -> anyhow::Result<Tunnel>
         | HubMessage::Revoked
         | HubMessage::Unknown) => anyhow::bail!("no welcome but {other:?}"),
     }
-    // Of no model that anybody asks for: it is to cost, not to serve.
     let account = Account {
         id: AccountId::generate(&SystemClock, &OsEntropy),
         provider: Provider::OpenAi,
         label: "idle".to_owned(),
-        models: "idle-*".parse()?,
+        models: offer.models.parse()?,
         deployments: Vec::new(),
-        concurrency_max: 1,
+        concurrency_max: offer.concurrency_max,
         permitted_use: PermittedUse::Own,
     };
     let page = AccountsPage { accounts: vec![account], last: true };
     sender.send(&AgentMessage::Accounts(page)).await?;
-    Ok(Tunnel { connection, _sender: sender, _receiver: receiver })
+    Ok(Tunnel { connection, sender, receiver })
 }
 
 fn clock() -> Arc<dyn Clock> {
@@ -226,8 +244,7 @@ struct InviteDesk {
 }
 
 impl InviteDesk {
-    async fn open(ground: &Ground) -> anyhow::Result<Self> {
-        let hub = ground.hub();
+    async fn open(hub: &Hub) -> anyhow::Result<Self> {
         let caller = crate::mesh::Caller::new(hub.addresses().admin, &hub.ca())?;
         let connection = caller.connect(crate::mesh::Version::H1).await?;
         Ok(Self { connection, caller, token: AdminToken::load(hub.data())? })
