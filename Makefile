@@ -14,9 +14,11 @@ SCRIPTS := deploy/dev/need .ci/run
 SDKS = WEFT_SDK_PYTHON="$$($(NEED) where python)" WEFT_SDK_NODE="$$($(NEED) where node)" \
 	WEFT_SDK_NODE_MODULES="$$($(NEED) where node-modules)"
 
-# make sim SEEDS=…, make soak SEEDS=…: how many seeded worlds. make fuzz SECONDS=…: how long for each target.
+# make sim SEEDS=…, make soak SEEDS=…: how many seeded worlds. make fuzz SECONDS=…, make soak
+# SECONDS=…: how long for each target; on its own a soak gives each ten minutes.
 SEEDS ?= 2000
 SECONDS ?= 60
+SOAK_SECONDS = $(if $(filter file,$(origin SECONDS)),600,$(SECONDS))
 # make bench ARGS=…, make run ARGS=…: passed on to weft-loadtest.
 ARGS ?=
 
@@ -63,10 +65,11 @@ bench: ## release build, then print direct versus through the mesh, in one run (
 	cargo build --locked --release -p weft-hub -p weft-agent -p weft-loadtest --bins
 	"$(CARGO_TARGET_DIR)/release/weft-loadtest" bench $(ARGS)
 
-soak: sim ## the long runs: in this version SEEDS=2000 simulated worlds, then the tests marked ignored for their length
+soak: sim ## the long runs: SEEDS=2000 simulated worlds, the tests marked ignored for their length, SECONDS=600 of every fuzz target
 	@$(NEED) test
 	cargo build --locked --workspace --bins
 	@$(SDKS) cargo nextest run --locked --workspace --run-ignored only --no-tests pass
+	$(MAKE) --no-print-directory fuzz SECONDS=$(SOAK_SECONDS)
 
 sim: ## the deterministic simulation over SEEDS=2000 seeded worlds
 	WEFT_SIM_SEEDS=$(SEEDS) cargo test --locked -p weft-loadtest --test simulation

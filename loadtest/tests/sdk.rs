@@ -172,6 +172,39 @@ async fn an_sdk_that_stops_reading_ends_the_providers_answer() {
     world.end().await.unwrap();
 }
 
+/// The OpenAI SDK's own realtime, and a WebSocket library as a page in a browser would use it.
+#[tokio::test(flavor = "multi_thread")]
+async fn realtime_clients_talk_through_the_mesh_as_to_the_provider() {
+    let world = world().await;
+    let mut driver = command(&installed("WEFT_SDK_PYTHON"));
+    driver.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/sdk/python/realtime.py"));
+    let base = format!("https://localhost:{}/v1", world.hub.users().port());
+    driver.args(["--base-url", &base, "--model", "gpt-realtime"]);
+    driver.env("WEFT_SDK_KEY", &world.key.secret).env("SSL_CERT_FILE", world.hub.ca());
+    let running = tokio::task::spawn_blocking(move || driver.output());
+    let output = timeout(LIMIT, running).await.expect("in time").unwrap().expect("it starts");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{}", String::from_utf8_lossy(&output.stderr));
+    for line in &lines {
+        assert_eq!(line["ok"], true, "{line}");
+        assert_eq!(
+            (&line["created"], &line["model"]),
+            (&"session.created".into(), &"gpt-realtime".into())
+        );
+        assert_eq!(line["same"], true, "{line}");
+        println!("{}: realtime", line["sdk"]);
+    }
+    assert_eq!(lines[0]["closed"], serde_json::json!([4001, "as asked"]), "{}", lines[0]);
+    assert_eq!(lines[1]["closed"], serde_json::json!([1000, "done"]), "{}", lines[1]);
+    assert_eq!(lines[1]["protocol"], "realtime", "{}", lines[1]);
+    assert_eq!(lines[1]["extensions"], serde_json::json!(["permessage-deflate"]), "{}", lines[1]);
+    let records = ended_after(&world, 0).await;
+    assert_eq!(records.len(), 2);
+    assert!(!format!("{records:?}").contains(&*world.key.secret), "the key went on");
+    world.end().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_is_an_error_of_the_sdks_own_and_tried_once() {
     let world = world().await;

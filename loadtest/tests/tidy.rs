@@ -13,6 +13,10 @@ mod arrows;
 mod code;
 #[path = "tidy/files.rs"]
 mod files;
+#[path = "tidy/locked.rs"]
+mod locked;
+#[path = "tidy/maps.rs"]
+mod maps;
 #[path = "tidy/rooms.rs"]
 mod rooms;
 #[path = "tidy/tree.rs"]
@@ -96,4 +100,19 @@ fn the_hub_has_no_place_for_a_provider_key() {
 #[test]
 fn the_wire_document_follows_the_wire_sources() {
     assert_none("transport/docs/wire.md", &wire::breaches(&Tree::read()));
+}
+
+#[test]
+fn every_test_that_a_map_of_dangers_names_exists() {
+    assert_none("maps of dangers (list in tests/tidy/maps.rs)", &maps::breaches(&Tree::read()));
+}
+
+#[test]
+fn no_locked_crate_is_below_its_floor_or_banned() {
+    assert_none("Cargo.lock (tables in tests/tidy/locked.rs)", &locked::breaches(&Tree::read()));
+}
+
+#[test]
+fn nobody_asks_for_a_second_crypto_provider() {
+    assert_none("one crypto provider: aws-lc-rs", &locked::other_crypto(&Tree::read()));
 }

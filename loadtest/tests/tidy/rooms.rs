@@ -46,6 +46,7 @@ pub(crate) const HUB: House = House {
         ("telemetry", Ground),
         ("auth", Room),
         ("limits", Room),
+        ("objects", Room),
         ("routing", Room),
         ("trust", Room),
         ("tunnel", Room),
@@ -76,10 +77,13 @@ pub(crate) const AGENT: House = House {
         ("status", Spine),
         ("uplink", Door),
         ("app", App),
+        ("backup", App),
+        ("doctor", App),
         ("cli", Edge),
     ],
     // The one request that a key is lent to carries it as the vault's own type.
-    exceptions: &[("upstream", "vault")],
+    // And the doctor looks at the parts that a run would be made of.
+    exceptions: &[("upstream", "vault"), ("doctor", "app")],
 };
 
 impl House {
