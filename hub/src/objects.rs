@@ -22,6 +22,7 @@ use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use weft_proto::ids::UserId;
 use weft_proto::objects::{Found, ObjectId, Reference};
 use weft_proto::provider::Provider;
@@ -30,6 +31,10 @@ use weft_store::{Home, Object, ObjectsListed, ObjectsWanted, StoreError};
 
 /// How long one call of the store may take: an answer or an upload waits for it.
 const STORE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Writes that are given to the store at once. It refuses what is more than it lets wait, from
+/// everybody together; an answer can wait for its turn here instead of being cut.
+const WRITES_AT_ONCE_MAX: usize = 256;
 
 /// Whose objects are meant, at which provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +73,8 @@ struct Inner {
     rows: Arc<dyn weft_store::Objects>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    /// One permit for each write at the store.
+    turns: Semaphore,
 }
 
 impl Objects {
@@ -78,7 +85,8 @@ impl Objects {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        Self(Arc::new(Inner { rows, clock, metrics }))
+        let turns = Semaphore::new(WRITES_AT_ONCE_MAX);
+        Self(Arc::new(Inner { rows, clock, metrics, turns }))
     }
 
     /// The one home at which all of `references` are the caller's own; `None` where there are none.
@@ -140,7 +148,8 @@ impl Objects {
     /// [`Unrecorded`]: the caller must not get to know the ids.
     ///
     /// # Cancel safety
-    /// What was begun is carried through although the call is dropped.
+    /// What was begun is carried through although the call is dropped; a call that still waits for
+    /// its turn has begun nothing.
     pub async fn record(
         &self,
         whose: Whose,
@@ -161,7 +170,7 @@ impl Objects {
                 made_at: at,
             })
             .collect();
-        let kept = in_time(self.0.rows.record(&rows)).await;
+        let kept = self.in_turn(self.0.rows.record(&rows)).await;
         let foreign = kept.map_err(|error| {
             tracing::error!(%error, objects = rows.len(), "objects cannot be recorded");
             Unrecorded
@@ -176,9 +185,10 @@ impl Objects {
     /// [`Unusable::Unavailable`].
     ///
     /// # Cancel safety
-    /// What was begun is carried through although the call is dropped.
+    /// What was begun is carried through although the call is dropped; a call that still waits for
+    /// its turn has begun nothing.
     pub async fn deleted(&self, whose: Whose, home: Home, id: &ObjectId) -> Result<(), Unusable> {
-        let removed = in_time(self.0.rows.remove(whose.user, home, id)).await;
+        let removed = self.in_turn(self.0.rows.remove(whose.user, home, id)).await;
         removed.map(drop).map_err(|error| unavailable(&error))
     }
 
@@ -195,6 +205,20 @@ impl Objects {
             Err(StoreError::NotFound { .. }) => self.judged(Err(Unusable::NotFound)),
             Err(error) => Err(unavailable(&error)),
         }
+    }
+
+    /// A write of the store, when it is its turn.
+    async fn in_turn<T>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        in_time(async {
+            let turn = self.0.turns.acquire().await;
+            let _held_to_the_end =
+                turn.map_err(|closed| StoreError::Unavailable(Box::new(closed)))?;
+            write.await
+        })
+        .await
     }
 
     /// The homes of each reference; none of the lists is empty.

@@ -128,14 +128,14 @@ impl Belongings {
             return None;
         }
         let scan = AnswerScan::new(tap, headers)?;
+        if scan.is_blind() {
+            tracing::warn!(%exchange, "the answer's coding is not known: it is not watched");
+            return None;
+        }
         let parts = matches!(tap, Tap::Items | Tap::ContainerFiles);
         let scan = match self.named.filter(|_| parts) {
             Some(parent) => scan.under(parent),
             None => scan,
-        };
-        let Some(room) = watched.room(headers) else {
-            tracing::warn!(%exchange, "no memory to decode the answer: it is not watched");
-            return None;
         };
         Some(Keeper {
             objects: self.objects,
@@ -143,11 +143,13 @@ impl Belongings {
             home,
             exchange,
             now,
-            scan,
+            scan: Some(scan),
             // The audio of a chat lives apart from what a chat stores.
             not_stored: self.not_stored && tap != Tap::Chat,
             left: OBJECTS_PER_EXCHANGE_MAX,
-            _room: room,
+            watched: watched.clone(),
+            kib: decoding_kib(headers),
+            room: None,
         })
     }
 }
@@ -206,12 +208,17 @@ pub(super) struct Keeper {
     exchange: ExchangeId,
     /// The moment of the whole answer: parts of one object are known by it.
     now: Timestamp,
-    scan: AnswerScan,
+    /// Until nothing more can be told.
+    scan: Option<AnswerScan>,
     not_stored: bool,
     /// Objects that may still be recorded.
     left: usize,
-    /// The memory that undoes the answer's coding.
-    _room: OwnedSemaphorePermit,
+    watched: Watched,
+    /// The memory that undoing the answer's coding takes.
+    kib: u32,
+    /// That memory, while there is something to undo: an answer whose user takes nothing of it must
+    /// not keep it from others.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// The memory in which codings of watched answers are undone, for a whole node.
@@ -225,12 +232,16 @@ impl Default for Watched {
 }
 
 impl Watched {
-    /// Room for an answer with these headers, where there is any left.
-    fn room(&self, headers: &HeaderMap) -> Option<OwnedSemaphorePermit> {
-        let codings = headers.get_all(CONTENT_ENCODING).iter();
-        let needed = codings.map(|coding| coding_kib(coding.as_bytes())).max().unwrap_or_default();
-        Arc::clone(&self.0).try_acquire_many_owned(needed).ok()
+    /// So much of it, where there is any left.
+    fn room(&self, kib: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_many_owned(kib).ok()
     }
+}
+
+/// What undoing the coding of an answer with these headers holds at most.
+fn decoding_kib(headers: &HeaderMap) -> u32 {
+    let codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.map(|coding| coding_kib(coding.as_bytes())).max().unwrap_or_default()
 }
 
 /// The most that undoing one coding holds, in KiB: its window, and what it needs beside it.
@@ -253,10 +264,26 @@ impl fmt::Debug for Keeper {
 
 impl Keeper {
     /// Looks at bytes that are about to go out. Where they make something known, they must wait for
-    /// the record that comes back; polled once, it is carried through although it is dropped.
+    /// the record that comes back; once it has its turn, it is carried through although it is dropped.
     pub(super) fn sees(&mut self, bytes: &[u8]) -> Option<Recording> {
-        self.scan.feed(bytes);
-        let mut found = self.scan.take_found();
+        let scan = self.scan.as_mut()?;
+        if self.room.is_none() {
+            self.room = self.watched.room(self.kib);
+        }
+        if self.room.is_none() {
+            tracing::warn!(exchange = %self.exchange, "no memory to decode the answer: it is not watched");
+            self.scan = None;
+            return None;
+        }
+        scan.feed(bytes);
+        let mut found = scan.take_found();
+        let (blind, over) = (scan.is_blind(), scan.is_over());
+        if blind {
+            tracing::warn!(exchange = %self.exchange, "the answer cannot be read any further: it is not watched");
+        }
+        if blind || over {
+            (self.scan, self.room) = (None, None);
+        }
         found.retain(|found| !(self.not_stored && goes_with_the_response(found)));
         if found.len() > self.left {
             tracing::warn!(exchange = %self.exchange, "the answer names more objects than are kept");

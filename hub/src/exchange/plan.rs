@@ -188,7 +188,12 @@ fn scan(headers: &HeaderMap, route: &Route) -> Result<BodyScan, Refusal> {
     if coded {
         return Err(Refusal::media_type("request bodies must not be compressed"));
     }
-    let kind = headers.get(CONTENT_TYPE).map(|value| value.to_str());
+    // Of two, the provider might take the one that was not checked.
+    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+    let kind = kinds.next().map(|value| value.to_str());
+    if kinds.next().is_some() {
+        return Err(Refusal::malformed("content_type", "the content-type is given twice"));
+    }
     let kind = kind
         .transpose()
         .map_err(|_| Refusal::malformed("content_type", "the content-type is no text"))?;
@@ -281,6 +286,26 @@ impl From<NoRoute> for Refusal {
                 format!("{message}; name it in the header {MODEL_HEADER}"),
             ),
             NoRoute::Busy => Self::unavailable("accounts_busy", message, NO_AGENT_WAIT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_body_of_two_content_types_is_refused() {
+        let route = routes::find(Provider::OpenAi, &Method::POST, "/v1/files").expect("a route");
+        let form = HeaderValue::from_static("multipart/form-data; boundary=a");
+        let mut all = HeaderMap::new();
+        all.append(CONTENT_TYPE, form.clone());
+        scan(&all, route.route).expect("one is enough");
+        for other in ["multipart/form-data; boundary=b", "application/json", ""] {
+            let mut both = all.clone();
+            both.append(CONTENT_TYPE, HeaderValue::from_static(other));
+            assert_eq!(scan(&both, route.route).expect_err("a refusal").cause(), "content_type");
         }
     }
 }

@@ -180,3 +180,22 @@ async fn a_store_that_is_away_lets_nothing_through() {
     let now = world.clock.now();
     assert_eq!(world.objects.record(own, home, found, now).await, Err(Unrecorded));
 }
+
+#[tokio::test]
+async fn more_answers_at_once_than_the_store_lets_wait_are_recorded_all_the_same() {
+    const ANSWERS: usize = 1_500;
+    let folder = tempfile::tempdir().unwrap();
+    let store = weft_store::SqliteStore::open(&folder.path().join("hub.db")).await.unwrap();
+    let world = World::new();
+    let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
+    let objects = Objects::new(store.objects(), time, Metrics::new());
+    let (whose, home, now) = (world.whose(), world.home(), world.clock.now());
+    let records = (0..ANSWERS).map(|at| {
+        let kind = ObjectKind::Response;
+        let found = Found { kind, id: id(&format!("resp_{at}")), parent: None, bytes: None };
+        objects.record(whose, home, vec![found], now)
+    });
+    let kept = futures_util::future::join_all(records).await;
+    assert_eq!(kept.iter().filter(|kept| **kept == Ok(0)).count(), ANSWERS);
+    store.close().await;
+}

@@ -103,8 +103,11 @@ pub static TABLE: &[Expected] = &[
     back_only("x-envoy-*"),
     back_only("x-forwarded"),
     back_only("x-forwarded-*"),
+    back_only("x-http-method*"),
+    back_only("x-method-override"),
     back_only("x-original-*"),
     back_only("x-real-ip"),
+    back_only("x-rewrite-url"),
     // The user's browser.
     back_only("origin"),
     back_only("referer"),

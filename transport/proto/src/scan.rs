@@ -79,7 +79,10 @@ pub enum ScanError {
     #[error("`background` answers are not available through this hub")]
     BilledLater,
     /// The route does not take this content type.
-    #[error("this path does not take this content type")]
+    #[error(
+        "this path does not take this content type: send application/json, or multipart/form-data \
+         where it takes files"
+    )]
     ContentType,
     /// The form breaks its format, or the scan's limits.
     #[error("the body is not an acceptable form")]
@@ -217,7 +220,8 @@ fn media(content_type: &str) -> Result<Media, ScanError> {
     let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
     let foreign_charset = parts.filter_map(|part| part.split_once('=')).any(|(name, value)| {
         let value = value.trim().trim_matches('"');
-        name.trim().eq_ignore_ascii_case("charset") && !is_utf8_charset(value)
+        // `charset*` too, which some servers read.
+        name.trim().to_ascii_lowercase().starts_with("charset") && !is_utf8_charset(value)
     });
     if foreign_charset {
         return Err(ScanError::ContentType);

@@ -260,14 +260,25 @@ async fn only_so_many_coded_answers_are_watched_at_once() {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         belongings.clone().keeper(world.home, seen, StatusCode::OK, &headers, &watched)
     };
+    // Whether an answer in this coding is watched once it has begun, and not ended.
+    let begun = |coding| {
+        let mut keeper = keeper(coding).unwrap();
+        assert!(keeper.room.is_none(), "an answer that nobody reads holds nothing");
+        assert!(keeper.sees(b"").is_none());
+        keeper.scan.is_some().then_some(keeper)
+    };
     let mut held = Vec::new();
-    while let Some(keeper) = keeper("br") {
+    while let Some(keeper) = begun("br") {
         held.push(keeper);
     }
     assert_eq!(held.len(), 7, "16 MiB and a little each, of 128");
-    assert!(keeper("zstd").is_some() && keeper("gzip").is_some() && keeper("identity").is_some());
+    assert!(begun("zstd").is_some() && begun("gzip").is_some() && begun("identity").is_some());
     held.pop();
-    assert!(keeper("BR").is_some(), "what ended gave its room back");
+    assert!(begun("BR").is_some(), "what ended gave its room back");
+    let mut whole = keeper("identity").unwrap();
+    assert!(whole.sees(br#"{"id":"file-1""#).is_some() && whole.room.is_some());
+    assert!(whole.sees(b"}").is_none() && whole.room.is_none(), "nothing more can come");
+    assert!(whole.sees(b"\n").is_none());
 }
 
 #[tokio::test]

@@ -223,6 +223,8 @@ async fn a_reference_that_two_parsers_would_read_differently_is_refused() {
         format!(r#"{{"model":"gpt-4o","input":"x","previous_response_id":"{theirs}/../{mine}"}}"#),
         r#"{"model":"gpt-4o","input":"x","prompt":{"id":"pmpt_of_the_owner"}}"#.to_owned(),
         r#"{"model":"gpt-4o","input":"x","tools":[{"type":"file_search","vector_store_ids":["vs_1"]}]}"#.to_owned(),
+        r#"{"model":"gpt-4o","input":[{"type":"image_generation_call","id":"ig_1","result":"x","result":null}]}"#.to_owned(),
+        r#"{"model":"gpt-4o","input":"x","audio":{"voice":{"id":"voice_of_the_owner"}}}"#.to_owned(),
     ] {
         let ask = user.ask(Method::POST, "responses", Some(&json!({})));
         let answer = user.say(&Ask { body: body.clone().into(), ..ask }).await;

@@ -283,7 +283,11 @@ impl Tenant<'_> {
             }
             (Kind::Item, _) => {
                 let reference = json!([{"type": "item_reference", "id": id}]);
+                // Content of another type does not make it anybody's own.
+                let sealed =
+                    json!([{"type": "item_reference", "id": id, "encrypted_content": "gAAAAAB0"}]);
                 vec![
+                    respond("sealed reference", json!({"input": sealed})),
                     respond("item_reference", json!({"input": reference})),
                     respond("bare", json!({"input": [{"id": id}]})),
                     late(json!({"input": reference})),

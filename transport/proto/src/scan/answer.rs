@@ -127,6 +127,15 @@ impl AnswerScan {
         self.blind
     }
 
+    /// Whether nothing more can be told, because the one value that the answer is has ended.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        match &self.body {
+            Body::Json(json) => json.tokenizer.is_complete(),
+            Body::Events { .. } => false,
+        }
+    }
+
     const fn reader(&mut self) -> &mut Reader {
         match &mut self.body {
             Body::Json(json) | Body::Events { json, .. } => &mut json.reader,

@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::json::{Piece, Token, Tokenizer};
 use super::paths::{Step, Walk, append};
-use super::references::{Frame, References};
+use super::references::{Frame, References, alike};
 use super::{MAX_MODEL_BYTES, ScanError};
 use crate::objects::Reference;
 use crate::provider::Dialect;
@@ -169,7 +169,7 @@ impl TopLevel {
             other if other.eq_ignore_ascii_case(b"model") => return Err(ScanError::AmbiguousModel),
             b"stream" => Pending::Stream,
             b"store" => Pending::Store,
-            other if other.eq_ignore_ascii_case(b"background") => Pending::Later,
+            other if alike("background", other) => Pending::Later,
             _ => Pending::Other,
         };
         Ok(())

@@ -42,7 +42,7 @@ enum Holds {
     Ids(ObjectKind),
     /// An object of this kind, whose `id` is a reference.
     Object(ObjectKind),
-    /// A prompt, whose `id` names one that the owner keeps.
+    /// A prompt or a voice, whose `id` names one that the owner keeps.
     Prompt,
     /// An item of a request's input.
     Item,
@@ -54,10 +54,12 @@ enum Collecting {
     #[default]
     Nothing,
     Id(ObjectKind),
-    Skill,
+    /// A name that may be one of the owner's ids.
+    Owned,
     ItemId,
     ItemType,
     ItemSeal,
+    ItemText(u16),
 }
 
 /// Finds the references. It is told every step of the walk after the walk has made it.
@@ -190,7 +192,7 @@ impl References {
         match std::mem::take(&mut self.pending) {
             Wanted::Ids(kind) if !object => Ok(Holds::Ids(kind)),
             Wanted::IdOrObject(kind) if object => Ok(Holds::Object(kind)),
-            Wanted::Prompt if object => Ok(Holds::Prompt),
+            Wanted::Prompt | Wanted::Voice if object => Ok(Holds::Prompt),
             Wanted::Id(_) | Wanted::Ids(_) | Wanted::IdOrObject(_) | Wanted::ItemId => {
                 Err(ScanError::ReferenceNotText)
             }
@@ -203,8 +205,10 @@ impl References {
             Wanted::Nothing
             | Wanted::Prompt
             | Wanted::Skill
+            | Wanted::Voice
             | Wanted::ItemType
-            | Wanted::ItemSeal => Ok(Holds::Anything),
+            | Wanted::ItemSeal
+            | Wanted::ItemText(_) => Ok(Holds::Anything),
         }
     }
 
@@ -223,7 +227,8 @@ impl References {
             Wanted::ItemId if text => Collecting::ItemId,
             Wanted::ItemType if text => Collecting::ItemType,
             Wanted::ItemSeal if text => Collecting::ItemSeal,
-            Wanted::Skill if text => Collecting::Skill,
+            Wanted::Skill | Wanted::Voice if text => Collecting::Owned,
+            Wanted::ItemText(at) if text => Collecting::ItemText(at),
             Wanted::ItemContent(at) => {
                 if !null {
                     self.item.content(at);
@@ -240,8 +245,10 @@ impl References {
             Wanted::Nothing
             | Wanted::Prompt
             | Wanted::Skill
+            | Wanted::Voice
             | Wanted::ItemType
-            | Wanted::ItemSeal => Collecting::Nothing,
+            | Wanted::ItemSeal
+            | Wanted::ItemText(_) => Collecting::Nothing,
         };
         Ok(())
     }
@@ -253,8 +260,8 @@ impl References {
                 let id = parsed(&self.text).ok_or(ScanError::BadReference)?;
                 self.push(Reference { kind: Some(kind), id })
             }
-            Collecting::Skill if keys::is_owners_skill(&self.text) => Err(ScanError::OwnerState),
-            Collecting::Skill => Ok(()),
+            Collecting::Owned if keys::is_owners(&self.text) => Err(ScanError::OwnerState),
+            Collecting::Owned => Ok(()),
             Collecting::ItemId => {
                 self.item.named(parsed(&self.text));
                 Ok(())
@@ -266,6 +273,12 @@ impl References {
             Collecting::ItemSeal => {
                 if !self.text.is_empty() {
                     self.item.sealed();
+                }
+                Ok(())
+            }
+            Collecting::ItemText(at) => {
+                if !self.text.is_empty() {
+                    self.item.content(at);
                 }
                 Ok(())
             }
@@ -290,7 +303,7 @@ impl References {
 }
 
 /// What a form's field is, by its name.
-pub(super) use keys::{FormField, form_field};
+pub(super) use keys::{FormField, alike, form_field};
 
 /// The id that `text` is.
 pub(super) fn parsed(text: &[u8]) -> Option<ObjectId> {

@@ -35,6 +35,7 @@ fn the_scan_fits_route_and_content_type() {
         (None, json, Ok("json")),
         (Some("text/plain"), json, refused),
         (Some("application/json; charset=utf-16"), json, refused),
+        (Some("application/json; charset*=utf-7''x"), json, refused),
         (Some(form), json, refused),
         (None, optional, Ok("json")),
         (Some("application/json"), optional, Ok("json")),

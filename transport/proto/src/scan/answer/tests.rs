@@ -249,6 +249,18 @@ fn an_id_is_told_with_the_read_that_ends_it_and_its_size_when_that_is_known() {
 }
 
 #[test]
+fn an_answer_is_over_with_its_value_and_events_never_are() {
+    let mut file = scan(Tap::File, "application/json");
+    for (piece, over) in [("\n", false), ("{\"id\":\"file-1\"", false), ("}", true), ("\n", true)] {
+        file.feed(piece.as_bytes());
+        assert_eq!(file.is_over(), over, "{piece:?}");
+    }
+    let mut events = scan(Tap::Response, "text/event-stream");
+    events.feed(b"data: {}\n\n");
+    assert!(!events.is_over());
+}
+
+#[test]
 fn ids_that_no_request_could_name_are_passed_over() {
     let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(129));
     for body in [

@@ -53,6 +53,13 @@ pub(super) const CONTENT_KEYS: &[&str] = &[
     "result",
 ];
 
+/// The types that bring what they stand for along encrypted. On any other the key means nothing, and
+/// makes no stored item the caller's own.
+const SEALED: &[&str] = &["reasoning", "compaction", "compaction_summary", "context_compaction"];
+
+/// The key under which only text is content: a provider looks its item up where there is none.
+pub(super) const TEXT_KEY: &str = "result";
+
 /// What has been read of the open item.
 #[derive(Debug, Default)]
 pub(super) struct Item {
@@ -61,6 +68,8 @@ pub(super) struct Item {
     content: u16,
     /// The keys under which an item of its type carries its content, a bit each.
     wanted: u16,
+    /// It is of a type that may come encrypted.
+    sealable: bool,
     sealed: bool,
 }
 
@@ -73,6 +82,7 @@ impl Item {
     pub(super) fn typed(&mut self, text: &[u8]) {
         let keys = CONTENT.iter().filter(|(kind, _)| kind.as_bytes() == text);
         self.wanted = keys.fold(0, |bits, (_, key)| bits | bit_of(key));
+        self.sealable = SEALED.iter().any(|kind| kind.as_bytes() == text);
     }
 
     /// It has a value under the key of this bit.
@@ -80,7 +90,7 @@ impl Item {
         self.content |= bit;
     }
 
-    /// It brings its own reasoning along, encrypted.
+    /// It has text where a type that may come encrypted has its content.
     pub(super) fn sealed(&mut self) {
         self.sealed = true;
     }
@@ -89,7 +99,8 @@ impl Item {
     pub(super) fn reference(self) -> Result<Option<ObjectId>, ScanError> {
         match self.id {
             None => Ok(None),
-            Some(_) if self.sealed || self.content & self.wanted != 0 => Ok(None),
+            Some(_) if self.sealed && self.sealable => Ok(None),
+            Some(_) if self.content & self.wanted != 0 => Ok(None),
             Some(id) => id.map(Some).ok_or(ScanError::BadReference),
         }
     }

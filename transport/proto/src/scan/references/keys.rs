@@ -1,7 +1,7 @@
 //! The keys that name stored objects: data, and how a key is told from one that is almost it.
 
 use super::Holds;
-use super::item::{self, CONTENT_KEYS};
+use super::item::{self, CONTENT_KEYS, TEXT_KEY};
 use crate::objects::ObjectKind;
 
 /// What a key wants of its value.
@@ -23,6 +23,8 @@ pub(super) enum Wanted {
     Owners,
     /// The id of a skill, which may be the owner's.
     Skill,
+    /// The name of a voice; or the id of one that the owner has had made, bare or in an object.
+    Voice,
     /// An item's id.
     ItemId,
     /// An item's type.
@@ -31,6 +33,8 @@ pub(super) enum Wanted {
     ItemSeal,
     /// An item's content, by the bit of its key.
     ItemContent(u16),
+    /// The same, where only text is content.
+    ItemText(u16),
 }
 
 /// A known key.
@@ -61,6 +65,7 @@ const ANYWHERE: &[(&str, Wanted)] = &[
     ("vector_store_ids", Wanted::NoneOfTheirs),
     ("prompt", Wanted::Prompt),
     ("skill_id", Wanted::Skill),
+    ("voice", Wanted::Voice),
     // Azure reads them with the identity of the owner's own resource.
     ("data_sources", Wanted::Owners),
 ];
@@ -75,6 +80,11 @@ const TOP: &[&str] = &["input", "items", "messages"];
 const ID_BIT: u32 = 1 << 16;
 const TYPE_BIT: u32 = 1 << 17;
 const SEAL_BIT: u32 = 1 << 18;
+
+/// The bit of the first of [`CONTENT_KEYS`]; the others follow.
+const CONTENT_BIT: u32 = 1 << 19;
+
+const _: () = assert!(CONTENT_KEYS.len() <= 13, "no bits are left for these keys");
 
 /// Finds a key of an object that `holds` this, at the `top` or further in.
 pub(super) fn lookup(key: &[u8], top: bool, holds: Holds) -> Lookup {
@@ -92,7 +102,7 @@ pub(super) fn lookup(key: &[u8], top: bool, holds: Holds) -> Lookup {
         if known.as_bytes() == key {
             return Lookup::Known(Key { bit: *bit, wanted: *wanted });
         }
-        if known.as_bytes().eq_ignore_ascii_case(key) {
+        if alike(known, key) {
             return Lookup::Almost;
         }
     }
@@ -100,29 +110,51 @@ pub(super) fn lookup(key: &[u8], top: bool, holds: Holds) -> Lookup {
         if known.as_bytes() == key {
             return Lookup::Known(Key { bit: 1 << at, wanted: *wanted });
         }
-        if known.as_bytes().eq_ignore_ascii_case(key) {
+        if alike(known, key) {
             return Lookup::Almost;
         }
     }
     if top && TOP.iter().any(|known| is_almost(known, key)) {
         return Lookup::Almost;
     }
-    if holds == Holds::Item
-        && let Some(known) = CONTENT_KEYS.iter().find(|known| known.as_bytes() == key)
-    {
-        // Content may be given twice: either way it is the caller's own.
-        return Lookup::Known(Key { bit: 0, wanted: Wanted::ItemContent(item::bit_of(known)) });
+    if holds == Holds::Item {
+        // Given twice, it could be content to the scan and nothing to the provider.
+        for (at, known) in CONTENT_KEYS.iter().enumerate() {
+            if known.as_bytes() == key {
+                let bit = item::bit_of(known);
+                let text = *known == TEXT_KEY;
+                let wanted = if text { Wanted::ItemText(bit) } else { Wanted::ItemContent(bit) };
+                return Lookup::Known(Key { bit: CONTENT_BIT << at, wanted });
+            }
+            if alike(known, key) {
+                return Lookup::Almost;
+            }
+        }
     }
     Lookup::Unknown
 }
 
 fn is_almost(known: &str, key: &[u8]) -> bool {
-    known.as_bytes() != key && known.as_bytes().eq_ignore_ascii_case(key)
+    known.as_bytes() != key && alike(known, key)
 }
 
-/// Whether a skill is one that the owner has made: the providers' own have plain names.
-pub(super) fn is_owners_skill(id: &[u8]) -> bool {
-    id.starts_with(b"skill_")
+/// Whether `key` is the lower-case `known` to a parser that does not mind the case of letters: some
+/// of them take two letters from beyond ASCII for an `s` and a `k`.
+pub(in crate::scan) fn alike(known: &str, key: &[u8]) -> bool {
+    if key.is_ascii() {
+        return known.as_bytes().eq_ignore_ascii_case(key);
+    }
+    let plain = |letter| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    std::str::from_utf8(key).is_ok_and(|key| key.chars().map(plain).eq(known.chars()))
+}
+
+/// Whether a skill or a voice is one that the owner has made: the providers' own have plain names.
+pub(super) fn is_owners(id: &[u8]) -> bool {
+    id.starts_with(b"skill_") || id.starts_with(b"voice_")
 }
 
 /// What a form's field is.
@@ -150,10 +182,12 @@ pub(in crate::scan) fn form_field(name: &str) -> Option<FormField> {
         | Wanted::Prompt
         | Wanted::Owners
         | Wanted::Skill
+        | Wanted::Voice
         | Wanted::ItemId
         | Wanted::ItemType
         | Wanted::ItemSeal
-        | Wanted::ItemContent(_) => return None,
+        | Wanted::ItemContent(_)
+        | Wanted::ItemText(_) => return None,
     };
     Some(if *known == last { field } else { FormField::Almost })
 }

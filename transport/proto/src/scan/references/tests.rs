@@ -93,6 +93,7 @@ fn what_names_nothing_is_let_by() {
         r#"{"prompt":"a cat","tools":[{"prompt":["x"]},{"prompt":{"text":"x"}}]}"#,
         r#"{"prompt":null,"x":{"prompt":{"id":null}}}"#,
         r#"{"skills":[{"type":"anthropic","skill_id":"pptx"}],"skill_id":7}"#,
+        r#"{"input":"Hello","voice":"alloy","audio":{"voice":"ash"}}"#,
         r#"{"input":"file_id","x":["file_id","conversation"],"id":"resp_1"}"#,
         r#"{"input":[{"type":"message","role":"user","content":"x"}]}"#,
         r#"{"filed_id":"x","file_idx":"x","container_":"x"}"#,
@@ -182,6 +183,25 @@ fn an_item_is_a_reference_unless_it_brings_its_content() {
         (r#"{"id":"ig_1","type":"image_generation_call"}"#, one(Item, "ig_1")),
         (r#"{"id":"ig_1","type":"image_generation_call","result":null}"#, one(Item, "ig_1")),
         (r#"{"id":"ig_1","type":"image_generation_call","result":"iVBO"}"#, none()),
+        (r#"{"id":"ig_1","type":"image_generation_call","result":""}"#, one(Item, "ig_1")),
+        (r#"{"id":"ig_1","type":"image_generation_call","result":[]}"#, one(Item, "ig_1")),
+        // Content of another type is nobody's: the provider looks the item up all the same.
+        (r#"{"id":"msg_1","type":"item_reference","encrypted_content":"x"}"#, one(Item, "msg_1")),
+        (r#"{"encrypted_content":"x","id":"msg_1"}"#, one(Item, "msg_1")),
+        (r#"{"id":"msg_1","encrypted_content":"x","type":null}"#, one(Item, "msg_1")),
+        (
+            r#"{"id":"ig_1","encrypted_content":"x","type":"image_generation_call"}"#,
+            one(Item, "ig_1"),
+        ),
+        (r#"{"id":"msg_1","type":"item_reference","content":"x"}"#, one(Item, "msg_1")),
+        (
+            r#"{"id":"ig_1","type":"image_generation_call","result":"x","result":null}"#,
+            Err(ScanError::DuplicateReference),
+        ),
+        (
+            r#"{"id":"ig_1","type":"image_generation_call","result":"x","Result":null}"#,
+            Err(ScanError::AmbiguousReference),
+        ),
         (r#"{"id":"ws_1","type":"web_search_call","status":"completed"}"#, one(Item, "ws_1")),
         (r#"{"id":"ws_1","type":"web_search_call","action":{"type":"search"}}"#, none()),
         (r#"{"id":"msg_1","type":"message","role":"assistant","content":[]}"#, none()),
@@ -278,6 +298,13 @@ fn each_attack_has_its_name() {
         (r#"{"prompt":{"id":{"x":1}}}"#, ScanError::OwnerState),
         (r#"{"data_sources":[{"type":"azure_search"}]}"#, ScanError::OwnerState),
         (r#"{"container":{"skills":[{"skill_id":"skill_01A"}]}}"#, ScanError::OwnerState),
+        (r#"{"input":"Hello","voice":{"id":"voice_1"}}"#, ScanError::OwnerState),
+        (r#"{"input":"Hello","voice":"voice_1"}"#, ScanError::OwnerState),
+        (r#"{"audio":{"format":"wav","voice":{"id":"voice_1"}}}"#, ScanError::OwnerState),
+        // Letters that fold to `s` and `k`.
+        ("{\"previou\u{17f}_re\u{17f}ponse_id\":\"resp_1\"}", ScanError::AmbiguousReference),
+        ("{\"\\u212a\":1,\"file_id\u{17f}\":[\"file-1\"]}", ScanError::AmbiguousReference),
+        ("{\"bac\u{212a}ground\":true}", ScanError::BilledLater),
     ] {
         assert_eq!(openai(text), Err(wanted), "{text}");
     }

@@ -23,6 +23,10 @@ pub static ROWS: &[Row] = &[
     row("proxy-authentication-info", Drop, Drop, Why::HopByHop),
     row("early-data", Drop, Drop, Why::HopByHop),
     row("host", Drop, Drop, Why::Addressing),
+    // Another method or path than the one that was checked, to a server that heeds them.
+    row("x-http-method*", Drop, Pass, Why::Addressing),
+    row("x-method-override", Drop, Pass, Why::Addressing),
+    row("x-rewrite-url", Drop, Pass, Why::Addressing),
     row("expect", Drop, Drop, Why::AnsweredByHub),
     // Credentials, and what belongs to the key's owner.
     row("authorization", Drop, Drop, Why::Credential),
