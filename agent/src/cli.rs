@@ -117,7 +117,10 @@ pub enum CliError {
     #[error(transparent)]
     Egress(#[from] EgressRefused),
     /// No account, or more than one, is called so.
-    #[error("{found} accounts are called {name:?}: give the id that `account list` shows")]
+    #[error(
+        "{} called {name:?}: give the label or the id that `account list` shows",
+        if *found == 0 { "no account is".to_owned() } else { format!("{found} accounts are") }
+    )]
     Which {
         /// What was asked for.
         name: String,
@@ -159,6 +162,11 @@ impl DataArg {
 
     fn open(&self) -> Result<DataDir, CliError> {
         Ok(DataDir::open(self.path()?)?)
+    }
+
+    /// For what only looks: a path that was mistyped is no new directory.
+    fn existing(&self) -> Result<DataDir, CliError> {
+        Ok(DataDir::existing(self.path()?)?)
     }
 }
 

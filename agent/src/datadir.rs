@@ -9,11 +9,16 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Mode of the directory when it is made here.
 const DIRECTORY_MODE: u32 = 0o700;
 /// The file whose lock a run holds.
 const RUN_LOCK: &str = "run.lock";
+/// How often a run tries to claim its directory, and how long it waits in between.
+const LOCK_TRIES: u32 = 5;
+/// See [`LOCK_TRIES`].
+const LOCK_PAUSE: Duration = Duration::from_millis(40);
 /// Mode of every file made here.
 const FILE_MODE: u32 = 0o600;
 
@@ -109,10 +114,21 @@ impl DataDir {
     }
 
     /// Claims the directory for a run; the claim ends when the lock is dropped or the process dies.
+    /// Blocks shortly where it is held: a `status` or `doctor` that looks holds it for a moment.
     ///
     /// # Errors
     /// [`DataDirError::Busy`] while another process holds it.
     pub fn lock_run(&self) -> Result<DirLock, DataDirError> {
+        for _ in 1..LOCK_TRIES {
+            match self.try_lock_run() {
+                Err(DataDirError::Busy { .. }) => std::thread::sleep(LOCK_PAUSE),
+                other => return other,
+            }
+        }
+        self.try_lock_run()
+    }
+
+    fn try_lock_run(&self) -> Result<DirLock, DataDirError> {
         let file = self.lock_file(RUN_LOCK)?;
         match file.try_lock() {
             Ok(()) => Ok(DirLock { _file: file }),
@@ -132,13 +148,13 @@ impl DataDir {
         if !self.root.join(RUN_LOCK).exists() {
             return Ok(false);
         }
-        match self.lock_run() {
-            Ok(lock) => {
-                drop(lock);
-                Ok(false)
+        // Shared: two that look at the same moment do not take each other for a run.
+        match self.lock_file(RUN_LOCK)?.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => {
+                Err(DataDirError::Directory { path: self.root.clone(), source })
             }
-            Err(DataDirError::Busy { .. }) => Ok(true),
-            Err(error @ DataDirError::Directory { .. }) => Err(error),
         }
     }
 
@@ -218,6 +234,22 @@ mod tests {
         assert!(data.is_running().expect("probe"));
         drop(lock);
         assert!(!data.is_running().expect("probe"));
+    }
+
+    #[test]
+    fn who_looks_whether_a_run_is_on_neither_hinders_it_nor_is_taken_for_one() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let data = DataDir::open(dir.path()).expect("open");
+        drop(data.lock_run().expect("a run before"));
+        let looking = data.lock_file(RUN_LOCK).expect("lock file");
+        looking.lock_shared().expect("a look");
+        assert!(!data.is_running().expect("another look"));
+        let looked = std::thread::spawn(move || {
+            std::thread::sleep(LOCK_PAUSE);
+            drop(looking);
+        });
+        drop(data.lock_run().expect("the run waits for the look to be over"));
+        looked.join().expect("join");
     }
 
     #[test]

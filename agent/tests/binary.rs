@@ -100,7 +100,7 @@ fn an_account_is_changed_without_its_key_being_typed_again() {
     let add = |egress: &str, input: &str| agent(data, &[&base[..], &[egress]].concat(), input);
     // A password in the argument is refused, and not repeated.
     let typed = add(&format!("http://me:{PASSWORD}@proxy.example:3128"), SECRET);
-    assert!(!typed.status.success() && text(&typed).contains("second line"), "{}", text(&typed));
+    assert!(!typed.status.success() && text(&typed).contains("standard input"), "{}", text(&typed));
     let without = add(egress, &format!("{SECRET}\n"));
     assert!(!without.status.success() && text(&without).contains("password"));
     let added = add(egress, &format!("{SECRET}\n{PASSWORD}\n"));

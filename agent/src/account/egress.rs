@@ -72,7 +72,8 @@ pub enum EgressRefused {
     /// The text has a password in it, which is not repeated here.
     #[error(
         "a proxy's password is never typed into a command: write USER@ alone, and give the \
-         password when it is asked for or on the second line of standard input"
+         password when it is asked for, or on standard input (behind the key, where that is read \
+         too)"
     )]
     Password,
     /// The host is neither a name nor an address.

@@ -164,13 +164,14 @@ impl Add {
 
 impl List {
     fn execute(self) -> Result<(), CliError> {
-        let accounts = Vault::open(&self.data.open()?)?.accounts();
+        let accounts = Vault::open(&self.data.existing()?)?.accounts();
         let listed: Vec<Listed> = accounts.iter().map(|account| Listed::of(account)).collect();
         if self.json {
             return print_json(&listed);
         }
-        for account in listed {
-            print_line(&account.to_string())?;
+        let rows: Vec<_> = listed.iter().map(Listed::cells).collect();
+        for line in aligned(&rows) {
+            print_line(&line)?;
         }
         Ok(())
     }
@@ -178,7 +179,7 @@ impl List {
 
 impl Remove {
     fn execute(self) -> Result<(), CliError> {
-        let vault = Vault::open(&self.data.open()?)?;
+        let vault = Vault::open(&self.data.existing()?)?;
         let id = named(&vault, &self.account)?;
         vault.remove(id)?;
         if self.json {
@@ -205,22 +206,37 @@ impl Listed {
         let egress = std::mem::take(&mut declared.egress);
         Self { id: account.id(), declared, egress }
     }
+
+    /// What a person reads of it, column by column.
+    fn cells(&self) -> [String; 7] {
+        let declared = &self.declared;
+        let http2 = if declared.http2 { "  http2" } else { "" };
+        [
+            self.id.to_string(),
+            declared.provider.to_string(),
+            declared.label.clone(),
+            format!("models {}", declared.models),
+            format!("at most {}", declared.max_concurrency),
+            format!("use {}{http2}", declared.permitted_use),
+            format!("egress {}", self.egress),
+        ]
+    }
+}
+
+/// Rows as lines, their columns below each other.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let widest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| widest(column).unwrap_or(0));
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}  {:<9}  {}  models {}  at most {}  use {}{}  egress {}",
-            self.id,
-            self.declared.provider,
-            self.declared.label,
-            self.declared.models,
-            self.declared.max_concurrency,
-            self.declared.permitted_use,
-            if self.declared.http2 { "  http2" } else { "" },
-            self.egress,
-        )
+        f.write_str(&self.cells().join("  "))
     }
 }
 
@@ -242,4 +258,17 @@ fn parse_deployment(text: &str) -> Result<(String, ModelName), String> {
     let (name, model) = text.split_once('=').ok_or("want NAME=MODEL")?;
     let model = ModelName::parse(model).map_err(|error| error.to_string())?;
     Ok((name.to_owned(), model))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::aligned;
+
+    #[test]
+    fn accounts_of_long_and_short_names_stand_in_columns() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned);
+        let rows = [row(["openai", "ünna", "x"]), row(["anthropic", "a", ""])];
+        assert_eq!(aligned(&rows), ["openai     ünna  x", "anthropic  a"]);
+        assert!(aligned::<2>(&[]).is_empty());
+    }
 }

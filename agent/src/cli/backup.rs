@@ -35,7 +35,7 @@ pub struct Restore {
 
 impl Backup {
     pub(super) fn execute(self) -> Result<(), CliError> {
-        let done = backup::write(&self.data.open()?, &self.to, &SystemClock)?;
+        let done = backup::write(&self.data.existing()?, &self.to, &SystemClock)?;
         if self.json {
             return print_json(&json!({
                 "file": self.to, "agent": done.agent, "hub": done.hub, "files": done.files,

@@ -16,7 +16,7 @@ pub struct Status {
 
 impl Status {
     pub(super) fn execute(self) -> Result<(), CliError> {
-        let data = self.data.open()?;
+        let data = self.data.existing()?;
         let look = Look::read(&data, data.is_running()?)?;
         if self.json {
             return print_json(&look);

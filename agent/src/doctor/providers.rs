@@ -118,8 +118,8 @@ fn remedy(error: &ReachError) -> &'static str {
             "set this machine's clock; if it is right, what answers is not the provider"
         }
         ReachError::Tls { step: Step::ProxyTls, .. } => {
-            "the proxy must prove its name by a public certificate; or use http:// inside a network \
-             that you trust"
+            "the proxy must speak TLS and prove its name by a public certificate; one without TLS is \
+             written http://, inside a network that you trust"
         }
         ReachError::Tls { .. } => {
             "what answers cannot prove to be the provider: something on the way breaks TLS open"

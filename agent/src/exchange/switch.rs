@@ -8,9 +8,11 @@
 use super::call::request_failed;
 use super::stream::not_written;
 use super::{Ended, Served};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, StatusCode};
+use std::io::{self, ErrorKind};
 use std::pin::pin;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use weft_proto::codes::AbortCode;
 use weft_proto::tables::headers::upgrade_response_headers;
@@ -20,6 +22,10 @@ use weft_transport::exchange::{AnswerWriter, RequestReader};
 
 /// Most bytes of one read off a provider's connection: one record of TLS.
 const READ_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a provider may take nothing of what its user sends. The hub's patience is shorter, but
+/// once the provider's direction has ended the hub has no other way to be heard here.
+const STALL_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Sends the head, then carries bytes until both directions have ended.
 pub(super) async fn carry<I>(
@@ -97,21 +103,69 @@ where
     loop {
         let Some(bytes) = body.next().await.map_err(|error| request_failed(&error))? else {
             // A provider that is gone by now shows it in its own direction.
-            drop(to_provider.shutdown().await);
+            drop(patiently(to_provider.shutdown()).await);
             return Ok(());
         };
-        let written = async {
-            to_provider.write_all(&bytes).await?;
-            to_provider.flush().await
-        };
-        if written.await.is_err() {
-            // The provider takes no more; what it has sent says why.
-            body.stop(AbortCode::Enough);
-            return Ok(());
+        match hand_over(&mut to_provider, bytes).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                return Err(truncated("the provider takes nothing of what the user sends"));
+            }
+            Err(_) => {
+                // The provider takes no more; what it has sent says why.
+                body.stop(AbortCode::Enough);
+                return Ok(());
+            }
         }
     }
 }
 
+/// Writes all of `bytes`; a provider that takes none of them for [`STALL_MAX`] has timed out.
+async fn hand_over<W>(to_provider: &mut W, mut bytes: Bytes) -> io::Result<()>
+where
+    W: AsyncWrite + Unpin,
+{
+    while !bytes.is_empty() {
+        match patiently(to_provider.write(&bytes)).await? {
+            0 => return Err(ErrorKind::WriteZero.into()),
+            taken => bytes.advance(taken),
+        }
+    }
+    patiently(to_provider.flush()).await
+}
+
+async fn patiently<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| Err(ErrorKind::TimedOut.into());
+    tokio::time::timeout(STALL_MAX, step).await.unwrap_or_else(late)
+}
+
 fn truncated(why: &'static str) -> Ended {
     Ended::new(AbortCode::UpstreamTruncated, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+        let (mut near, far) = tokio::io::duplex(4);
+        let stuck = hand_over(&mut near, Bytes::from_static(b"more than it has room for")).await;
+        assert_eq!(stuck.expect_err("nobody reads").kind(), ErrorKind::TimedOut);
+        drop(far);
+
+        let (mut near, mut far) = tokio::io::duplex(4);
+        let reading = async {
+            let mut read = [0; 24];
+            for part in read.chunks_mut(4) {
+                tokio::time::sleep(STALL_MAX * 9 / 10).await;
+                far.read_exact(part).await.expect("written");
+            }
+            read
+        };
+        let whole = Bytes::from_static(b"four bytes at a time, ok");
+        let (written, read) = tokio::join!(hand_over(&mut near, whole.clone()), reading);
+        written.expect("taken");
+        assert_eq!(&read[..], &whole);
+    }
 }

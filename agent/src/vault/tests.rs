@@ -343,3 +343,16 @@ fn the_frozen_sample_of_an_account_behind_a_proxy_opens_and_is_written_the_same(
     vault.add(frozen_id(), declared, sealed, &SeededEntropy::new(2)).expect("add");
     assert_eq!(fs::read(data.vault_file()).expect("vault"), FROZEN_PROXIED);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_account_added_between_the_opening_and_the_first_look_is_seen() {
+    let (_dir, data) = fresh();
+    let running = Arc::new(Vault::open(&data).expect("open"));
+    let id = add(&Vault::open(&data).expect("another process"), Provider::OpenAi, "main");
+    let reloaded = Arc::clone(&running);
+    let follow = follow(Arc::clone(&running), move || {
+        reloaded.reload().expect("reload");
+    });
+    drop(tokio::time::timeout(std::time::Duration::from_secs(60), follow).await);
+    assert!(running.account(id).is_some());
+}

@@ -19,14 +19,14 @@ fn version(path: &Path) -> Version {
 }
 
 /// Calls `changed` whenever the vault's file is another one than before, for as long as it is
-/// polled.
+/// polled; and once at first, for nobody looked between the vault's opening and this.
 pub(crate) async fn follow(vault: Arc<Vault>, changed: impl Fn() + Send) {
-    let mut seen = version(&vault.path);
+    let mut seen = None;
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = version(&vault.path);
+        let now = Some(version(&vault.path));
         if now != seen {
             seen = now;
             changed();
