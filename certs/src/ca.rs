@@ -57,6 +57,15 @@ pub enum AuthorityError {
     /// A file is unreadable, damaged or exposed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The next authority's key is where it belongs, which is elsewhere.
+    #[error(
+        "{} is not here: bring it back from where it is kept offline; nothing was changed",
+        path.display()
+    )]
+    NextKeyAway {
+        /// Where it is to be put.
+        path: PathBuf,
+    },
     /// A key and a certificate that do not belong together.
     #[error("{} and {} do not belong together", key.display(), cert.display())]
     Mismatch {
@@ -230,6 +239,10 @@ impl Authority {
         let next = NEXT_NODE_CA.load_cert(dir)?;
         // Where the two are the same, a crash came between this step and the one below.
         if NODE_CA.spki(dir, &current)? != NEXT_NODE_CA.spki(dir, &next)? {
+            let path = dir.join(NEXT_NODE_CA.key);
+            if !path.try_exists().unwrap_or(true) {
+                return Err(AuthorityError::NextKeyAway { path });
+            }
             let (next, key) = NEXT_NODE_CA.load(dir)?;
             NODE_CA.save(dir, &key, &[next])?;
         }

@@ -60,10 +60,20 @@ enum Word {
     /// Run the hub
     Serve(serve::Serve),
     /// Look at a hub and all it stands on
+    ///
+    /// The data directory, the machine and, where the hub runs, its doors, tried as users and agents
+    /// try them. What is not as it should be has a remedy. Nothing is changed. The exit code is 1
+    /// where something fails.
     Doctor(doctor::Doctor),
     /// Write the whole hub into one file
+    ///
+    /// Settings, authorities, tokens and the database; while the hub runs or not. The file holds
+    /// every secret of the hub: keep it like a key.
     Backup(backup::Backup),
     /// Make a data directory out of a backup
+    ///
+    /// Into a new or empty directory only; everything is verified before it is written. Whatever
+    /// happened after the backup was taken is missing afterwards, revocations included.
     Restore(restore::Restore),
     /// Change the authorities of a hub that does not run
     #[command(subcommand, after_help = "Example:\n  weft-hub certs rotate")]
@@ -90,6 +100,10 @@ enum Asked {
     #[command(subcommand, after_help = "Example:\n  weft-hub account list")]
     Account(account::Account),
     /// Read settings and certificate again
+    ///
+    /// The running hub reads hub.toml and the certificate of its users' door. Nothing that runs is
+    /// cut off, and a mistake in any of it changes nothing. The answer says what changed, and what
+    /// wants a restart.
     Reload(reload::Reload),
     /// List or show ended exchanges
     #[command(subcommand, after_help = "Example:\n  weft-hub exchange list --limit 5")]

@@ -57,10 +57,10 @@ fn the_authority_opens_the_same_without_the_next_key() {
     assert_eq!(opened.pins(), world.authority.pins());
     assert_eq!(opened.hub(), world.hub());
     assert_eq!(opened.names(), world.authority.names());
-    assert!(matches!(
-        Authority::rotate_node_ca(&world.dir(), &*world.clock, &OsEntropy),
-        Err(AuthorityError::File(error)) if error.is_missing()
-    ));
+    let refused = Authority::rotate_node_ca(&world.dir(), &*world.clock, &OsEntropy).unwrap_err();
+    assert!(matches!(refused, AuthorityError::NextKeyAway { .. }));
+    assert!(refused.to_string().contains("bring it back"), "{refused}");
+    assert_eq!(open(&world).unwrap().pins(), world.authority.pins(), "nothing was changed");
 }
 
 #[test]

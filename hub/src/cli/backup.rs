@@ -21,8 +21,7 @@ use weft_store::sqlite::upkeep;
 /// Certificates and keys that a start makes anew, inside the folder of the authority.
 const MADE_ANEW: [&str; 4] = ["node.pem", "node.key", "users.pem", "users.key"];
 
-/// Write the whole hub into one file: settings, authorities, tokens, database. Works while the hub
-/// runs. The file holds every secret of the hub: keep it like a key
+/// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  weft-hub backup --data ./weft-hub --to hub-backup.tar")]
 pub(super) struct Backup {
@@ -160,9 +159,11 @@ fn collect(
     for entry in std::fs::read_dir(&certs).with_context(|| certs.display().to_string())? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // Half-written files begin with a dot.
-        if entry.file_type()?.is_file() && !name.starts_with('.') && !MADE_ANEW.contains(&&*name) {
-            sources.insert(format!("{CERTS_DIR}/{name}"), entry.path());
+        // A link is as good as what it leads to. Half-written files begin with a dot.
+        let path = entry.path();
+        let meta = std::fs::metadata(&path).with_context(|| path.display().to_string())?;
+        if meta.is_file() && !name.starts_with('.') && !MADE_ANEW.contains(&&*name) {
+            sources.insert(format!("{CERTS_DIR}/{name}"), path);
         }
     }
     let mut left_out = Vec::new();

@@ -24,9 +24,12 @@ pub(super) enum Certs {
 impl Certs {
     pub(super) fn run(self, data: &Path, out: &mut Output) -> anyhow::Result<()> {
         let Self::Rotate = self;
+        let certs = data.join(CERTS_DIR);
+        // Where there is no hub at all, that is what is wrong, and not its lock.
+        drop(Authority::audit(&certs)?);
         // A running hub would go on showing certificates of the authority that is given up.
         let held = DataDir::lock(data)?;
-        let authority = Authority::rotate_node_ca(&data.join(CERTS_DIR), &SystemClock, &OsEntropy)?;
+        let authority = Authority::rotate_node_ca(&certs, &SystemClock, &OsEntropy)?;
         drop(held);
         let (pins, next_key) = (authority.pins(), authority.next_key_path());
         let value = serde_json::json!({

@@ -25,8 +25,7 @@ use weft_proto::time::{Clock, SystemClock, Timestamp};
 /// How long one check may take.
 const CHECK_MAX: Duration = Duration::from_secs(20);
 
-/// Look at the data directory, the machine and, where the hub runs, at its doors. Each finding has a
-/// remedy. The exit code is 1 where something fails
+/// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  weft-hub doctor --data ./weft-hub")]
 pub(super) struct Doctor {}

@@ -4,8 +4,7 @@ use super::client::AdminClient;
 use super::output::Output;
 use weft_hub::admin::Reloaded;
 
-/// Let the running hub read hub.toml and the users' certificate again. Nothing that runs is cut off;
-/// a mistake in any of it changes nothing. The answer says what changed, and what wants a restart
+/// Arguments of `reload`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  weft-hub reload")]
 pub(super) struct Reload {}

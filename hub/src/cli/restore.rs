@@ -18,8 +18,7 @@ use weft_store::sqlite::upkeep;
 /// What an empty directory may hold: the root of a file system has it from its birth.
 const NOTHING: &str = "lost+found";
 
-/// Make a data directory out of a backup. Only into a new or empty directory; everything is verified
-/// before it is written. Whatever happened after the backup was taken is missing afterwards
+/// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  weft-hub restore --from hub-backup.tar --data ./weft-hub")]
 pub(super) struct Restore {
@@ -67,7 +66,9 @@ impl Restore {
         let again = again.with_context(|| format!("{from} was not restored"))?;
         ensure!(again == table, "{from} changed while it was read");
         check(data, &database).await?;
-        File::open(data)?.sync_all()?;
+        for folder in made.folders.iter().map(PathBuf::as_path).chain([data]) {
+            File::open(folder)?.sync_all()?;
+        }
         made.kept = true;
         drop(held);
         tell(&table, data, &database, out)
@@ -88,7 +89,14 @@ async fn check(data: &Path, database: &Path) -> anyhow::Result<()> {
     if let Some((file, fault)) = kept.find_map(|one| Some((one.file, one.fault?))) {
         bail!("{file}: {fault}");
     }
-    HubConfig::load(data, &Overrides::default())?;
+    let kept_at = HubConfig::load(data, &Overrides::default())?.database();
+    ensure!(
+        kept_at == database,
+        "the backup's hub kept its database at {}, but by hub.toml and the environment it lies at \
+         {}: set WEFT_STORE__PATH as it was set there, or the hub would start without it",
+        database.display(),
+        kept_at.display()
+    );
     Ok(())
 }
 
@@ -100,9 +108,15 @@ fn tell(table: &Table, data: &Path, database: &Path, out: &mut Output) -> anyhow
         "made_at": table.made_at,
         "files": table.files.len(),
     });
+    let elsewhere = if archive::is_inside(Path::new(&table.database)) {
+        String::new()
+    } else {
+        format!("database         {}\n", database.display())
+    };
     let (made_at, data) = (&table.made_at, data.display());
     let text = format!(
         "hub {} as of {made_at} restored into {data}\n\
+         {elsewhere}\
          missing          everything that happened after {made_at}: users, keys, invites,\n\
          \x20                agents and outcomes since then are not known to this hub\n\
          revoke again     keys and agents that were revoked since then, users disabled since\n\

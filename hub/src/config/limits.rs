@@ -56,6 +56,9 @@ const STALL_SECONDS: u64 = 60;
 const EXCHANGE_SECONDS: u64 = 3_600;
 /// How long running exchanges may go on after a request to stop, seconds.
 const DRAIN_SECONDS: u64 = 30;
+/// The most that any of these times may be set to, seconds: thirty days. Far beyond it a moment in
+/// the future is none that a clock can hold.
+const SECONDS_MAX: u64 = 30 * 86_400;
 
 /// What the hub spends at most.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -196,11 +199,29 @@ impl Limits {
                 reason: format!("not one exchange would fit: want at least {EXCHANGE_BYTES_MAX}"),
             });
         }
-        match positive.into_iter().find(|(_, value)| *value == 0) {
+        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError::Setting {
+                key: format!("limits.{key}"),
+                reason: "nothing would pass: want at least 1".to_owned(),
+            });
+        }
+        let times = [
+            ("handshake_seconds", self.handshake),
+            ("head_seconds", self.head),
+            ("body_idle_seconds", self.body_idle),
+            ("answer_head_seconds", self.answer_head),
+            ("answer_idle_seconds", self.answer_idle),
+            ("stall_seconds", self.stall),
+            ("exchange_seconds", self.exchange),
+        ];
+        // A drain may be none at all.
+        let drain = ("drain_seconds", self.drain.max(Duration::from_secs(1)));
+        let odd = |time: &Duration| time.is_zero() || *time > Duration::from_secs(SECONDS_MAX);
+        match times.into_iter().chain([drain]).find(|(_, time)| odd(time)) {
             None => Ok(()),
             Some((key, _)) => Err(ConfigError::Setting {
                 key: format!("limits.{key}"),
-                reason: "nothing would pass: want at least 1".to_owned(),
+                reason: format!("want 1 to {SECONDS_MAX} seconds: nothing is without an end"),
             }),
         }
     }

@@ -58,6 +58,10 @@ fn every_error_names_its_key() {
         ("[limits]\ndrain_seconds = \"soon\"", None, "limits.drain_seconds"),
         ("[limits]\nexchanges_max = 0", None, "limits.exchanges_max"),
         ("[limits]\nbody_bytes_max = -1", None, "limits.body_bytes_max"),
+        ("[limits]\nexchange_seconds = 0", None, "limits.exchange_seconds"),
+        ("[limits]\nexchange_seconds = 9223372036854775807", None, "limits.exchange_seconds"),
+        ("[limits]\nstall_seconds = 2592001", None, "limits.stall_seconds"),
+        ("", Some(("WEFT_LIMITS__DRAIN_SECONDS", "2592001")), "limits.drain_seconds"),
         ("[users]\naddresses = [\"nowhere\"]", None, "users.addresses"),
         ("[agents]\naddresses = []", None, "agents.addresses"),
         ("[agents]\npublic = [\"hub.example\"]", None, "agents.public"),
@@ -69,6 +73,19 @@ fn every_error_names_its_key() {
         let environment: Vec<_> = environment.into_iter().collect();
         let error = load(file, &environment).unwrap_err().to_string();
         assert!(error.contains(named), "{file:?} {environment:?}: {error}");
+    }
+}
+
+#[test]
+fn a_drain_may_be_none_and_every_other_time_a_second_to_thirty_days() {
+    let settings = load("[limits]\ndrain_seconds = 0\nexchange_seconds = 2592000", &[]).unwrap();
+    assert!(settings.limits.drain.is_zero());
+    assert_eq!(settings.limits.exchange, Duration::from_secs(30 * 86_400));
+    for key in ["handshake", "head", "body_idle", "answer_head", "answer_idle", "stall", "exchange"]
+    {
+        let key = format!("{key}_seconds");
+        let error = load(&format!("[limits]\n{key} = 0"), &[]).unwrap_err().to_string();
+        assert!(error.contains(&format!("limits.{key}")), "{error}");
     }
 }
 

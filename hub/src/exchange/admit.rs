@@ -66,8 +66,9 @@ impl Spine {
         if self.0.running.count() >= limits.exchanges_max {
             return Err(full());
         }
+        let units = units(length, inbound.switch.is_some());
         let memory =
-            Arc::clone(&self.0.memory).try_acquire_many_owned(units(length)).map_err(|_| full())?;
+            Arc::clone(&self.0.memory).try_acquire_many_owned(units).map_err(|_| full())?;
         let place = needs.settler.reserve().ok_or_else(full)?;
 
         let exchange = ExchangeId::generate(&*needs.clock, &*needs.entropy);
@@ -113,8 +114,10 @@ fn declared_length(inbound: &Inbound) -> Result<Option<u64>, Refusal> {
 }
 
 /// What an exchange may hold at most, in units of the memory budget: what its answer takes, and of
-/// its body what is kept for another attempt and what is on its way to the agent.
-fn units(length: Option<u64>) -> u32 {
+/// its body what is kept for another attempt and what is on its way to the agent. What a WebSocket
+/// carries is no body: it has no length, whatever its request says.
+fn units(length: Option<u64>, switches: bool) -> u32 {
+    let length = length.filter(|_| !switches);
     let upload_max = EXCHANGE_BYTES_MAX - ANSWER_BYTES_MAX;
     let bytes = ANSWER_BYTES_MAX + length.unwrap_or(upload_max).min(upload_max);
     u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX)
@@ -134,6 +137,23 @@ impl From<AuthRefused> for Refusal {
                 Self::limited(cause, message, retry_after)
             }
             AuthRefused::Unavailable => Self::unavailable(cause, message, FULL_WAIT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_proto::limits::STREAM_WINDOW_BYTES;
+
+    #[test]
+    fn room_is_taken_for_what_a_body_declares_and_for_all_that_a_websocket_may_carry() {
+        let bytes = |length, switches| u64::from(units(length, switches)) * MEMORY_UNIT_BYTES;
+        assert!(bytes(Some(0), false) < bytes(Some(64 * 1024), false));
+        assert_eq!(bytes(Some(u64::MAX), false), bytes(None, false));
+        for length in [None, Some(0)] {
+            let both = ANSWER_BYTES_MAX + u64::from(STREAM_WINDOW_BYTES);
+            assert!(bytes(length, true) >= both, "{length:?}");
         }
     }
 }

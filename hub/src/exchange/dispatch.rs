@@ -171,7 +171,7 @@ impl Planned {
         }
         let refusal = Refusal::unavailable(
             "accounts_busy",
-            "all accounts that serve this model are busy",
+            "all accounts that serve this model are busy or cannot be reached",
             REFUSED_WAIT,
         );
         Err(refuse(record, EndReason::Refused, Some(refusal)))

@@ -170,20 +170,34 @@ async fn upward<S: AsyncRead + AsyncWrite>(
                 Err(_) => return UpEnd::Broke(Break::Deadline),
             }
         }
-        let bytes = match from_user.read(&mut buffer).await {
-            Ok(bytes) => bytes,
-            // Clients that have said all often go without the end of TLS.
-            Err(_) if follower.closed() => 0,
-            Err(_) => return UpEnd::Broke(Break::UserGone),
-        };
-        if bytes == 0 {
-            return match writer.finish() {
-                Ok(()) => UpEnd::Ended,
-                Err(error) => unwanted(&error),
-            };
+        match one_read(from_user, &mut buffer, follower).await {
+            // A copy: what waits for the agent must not cost more than its bytes.
+            Ok(Some(bytes)) => read = Bytes::copy_from_slice(bytes),
+            Ok(None) => {
+                return match writer.finish() {
+                    Ok(()) => UpEnd::Ended,
+                    Err(error) => unwanted(&error),
+                };
+            }
+            Err(why) => return UpEnd::Broke(why),
         }
-        // A copy: what waits for the agent must not cost more than its bytes.
-        read = Bytes::copy_from_slice(&buffer[..bytes]);
+    }
+}
+
+/// One read off a user's connection; `None` where its direction ended properly, which is never
+/// inside a frame.
+async fn one_read<'a, R: AsyncRead + Unpin>(
+    from_user: &mut R,
+    buffer: &'a mut [u8],
+    before: &FrameFollower,
+) -> Result<Option<&'a [u8]>, Break> {
+    match from_user.read(buffer).await {
+        Ok(0) if before.at_boundary() => Ok(None),
+        Ok(0) => Err(Break::UserGone),
+        Ok(bytes) => Ok(Some(&buffer[..bytes])),
+        // Clients that have said all often go without the end of TLS.
+        Err(_) if before.closed() => Ok(None),
+        Err(_) => Err(Break::UserGone),
     }
 }
 
@@ -243,4 +257,54 @@ async fn downward<S: AsyncRead + AsyncWrite>(
 /// the stall limit.
 fn not_taken(error: &io::Error) -> Break {
     if error.kind() == ErrorKind::TimedOut { Break::SlowReader } else { Break::UserGone }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_proto::websocket::{CloseStatus, close_frame};
+
+    /// A connection that its peer has reset.
+    struct Reset;
+
+    impl AsyncRead for Reset {
+        fn poll_read(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<io::Result<()>> {
+            std::task::Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
+        }
+    }
+
+    /// What the end of the user's bytes comes to, behind `sent`.
+    async fn end_behind(sent: &[u8]) -> Result<Option<&'static [u8]>, Break> {
+        let mut follower = FrameFollower::default();
+        follower.pass(sent);
+        let mut buffer = [0; 8];
+        let read = one_read(&mut tokio::io::empty(), &mut buffer, &follower).await;
+        read.map(|read| read.map(|_| &b"bytes"[..]))
+    }
+
+    #[tokio::test]
+    async fn a_user_s_direction_ends_properly_between_two_frames_and_nowhere_else() {
+        let frame = close_frame(CloseStatus::GoingAway, "bye");
+        assert_eq!(end_behind(b"").await, Ok(None));
+        assert_eq!(end_behind(&frame).await, Ok(None));
+        for cut in 1..frame.len() {
+            assert_eq!(end_behind(&frame[..cut]).await, Err(Break::UserGone), "cut at {cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_behind_a_close_frame_has_ended_and_any_other_has_not() {
+        let mut follower = FrameFollower::default();
+        for (sent, ended) in [
+            (&b""[..], Err(Break::UserGone)),
+            (&close_frame(CloseStatus::GoingAway, "bye"), Ok(None)),
+        ] {
+            follower.pass(sent);
+            assert_eq!(one_read(&mut Reset, &mut [0; 8], &follower).await, ended);
+        }
+    }
 }
