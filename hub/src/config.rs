@@ -7,7 +7,7 @@
 //! `WEFT_LIMITS__DRAIN_SECONDS=5` sets `drain_seconds` in `[limits]`: a section, two underscores,
 //! a key. Lists are separated by commas. Variables without a section (`WEFT_DATA`) are flags'.
 //!
-//! Never read after start, but for what a reload takes: [`changes`] says which keys, [`LiveLimits`]
+//! Never read after start, but for what a reload takes: [`changes()`] says which keys, [`LiveLimits`]
 //! is how the rooms see them.
 
 mod changes;

@@ -160,7 +160,7 @@ impl Default for Limits {
 
 impl Limits {
     /// These limits with what may change while the hub runs taken from `new`; what sizes something
-    /// that was made at the start stays. The keys are named in [`super::changes`].
+    /// that was made at the start stays. The keys are named in [`super::changes()`].
     #[must_use]
     pub(super) fn with_live_of(&self, new: &Self) -> Self {
         Self {
