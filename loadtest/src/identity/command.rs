@@ -50,6 +50,9 @@ pub async fn execute(args: Args) -> anyhow::Result<()> {
     for (upstream, plan) in plans {
         let report = over(upstream, &plan).await?;
         println!("{report}");
+        if let (Some(_), Some(place)) = (exchange, plan.places.first()) {
+            println!("  drawn: {}", super::run::drawn(&super::draw::Exchange::draw(seed, *place)));
+        }
         differ += report.failures.len();
     }
     anyhow::ensure!(differ == 0, "{differ} exchanges differ");
