@@ -41,7 +41,7 @@ const FRAMES_MAX: u64 = 6;
 /// Streams that run before memory is first looked at, of all: heaps and caches fill.
 const WARM_UP_SHARE: u64 = 10;
 /// How often memory is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long what was given up may still run at the provider.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// Growth over the second half of the streams below which memory counts as flat, in KiB.
