@@ -161,10 +161,9 @@ impl Planned {
                             tracing::debug!(exchange = %record.id(), ?why, "trying another account");
                             spine.0.needs.metrics.retried(name(why));
                         }
-                        Next::Refuse(reason) | Next::Cut(reason) => {
-                            return Err(refuse(record, reason, refusal));
+                        over @ (Next::Refuse(_) | Next::Cut(_) | Next::Ended) => {
+                            return Err(refuse(record, over.reason(), refusal));
                         }
-                        Next::Ended => return Err(refuse(record, EndReason::Internal, refusal)),
                     }
                 }
             }
@@ -374,10 +373,7 @@ fn account_fault(record: Record, offer: &Arc<Offer>) -> Refusal {
 }
 
 fn end(mut record: Record, why: Break, refusal: Option<Refusal>) -> Refusal {
-    let reason = match record.broke(why) {
-        Next::Refuse(reason) | Next::Cut(reason) => reason,
-        Next::Retry | Next::Ended => EndReason::Internal,
-    };
+    let reason = record.broke(why).reason();
     refuse(record, reason, refusal)
 }
 

@@ -27,7 +27,7 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use weft_proto::codes::{AbortCode, EndReason};
-use weft_proto::exchange::{Break, Next};
+use weft_proto::exchange::Break;
 use weft_proto::provider::Dialect;
 use weft_proto::tables::headers;
 use weft_transport::exchange::{BodyReader, Piece};
@@ -286,19 +286,8 @@ impl Relay {
 
     /// Ends the answer improperly: an error event where one fits, then the reset.
     fn cut(&mut self, broke: Break, refusal: Option<Refusal>) -> Result<Option<Frame<Bytes>>, Cut> {
-        let reason = match self.record.broke(broke) {
-            Next::Cut(reason) | Next::Refuse(reason) => reason,
-            Next::Retry | Next::Ended => EndReason::Internal,
-        };
-        let code = match broke {
-            Break::SlowReader => Some(AbortCode::SlowReader),
-            Break::Deadline => Some(AbortCode::Deadline),
-            Break::Gate => Some(AbortCode::Gate),
-            Break::Shutdown => Some(AbortCode::Draining),
-            Break::UserGone | Break::BadUpload => Some(AbortCode::UserAbort),
-            Break::Malformed => Some(AbortCode::Malformed),
-            Break::Agent(_) | Break::TunnelLost | Break::NotOpened => None,
-        };
+        let reason = self.record.broke(broke).reason();
+        let code = broke.code();
         if let Some(code) = code {
             self.reader.stop(code);
         }

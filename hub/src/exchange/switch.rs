@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, WriteHalf};
 use tokio::time::Instant;
 use weft_proto::codes::{AbortCode, EndReason};
-use weft_proto::exchange::{Break, Next};
+use weft_proto::exchange::Break;
 use weft_proto::tables::headers;
 use weft_proto::websocket::handshake::WEBSOCKET;
 use weft_proto::websocket::{CloseStatus, FrameFollower, close_frame};
@@ -183,19 +183,8 @@ fn broke(
     writer: &mut RequestWriter,
     reader: &mut BodyReader,
 ) -> EndReason {
-    let reason = match record.broke(why) {
-        Next::Cut(reason) | Next::Refuse(reason) => reason,
-        Next::Retry | Next::Ended => EndReason::Internal,
-    };
-    let code = match why {
-        Break::SlowReader => Some(AbortCode::SlowReader),
-        Break::Deadline => Some(AbortCode::Deadline),
-        Break::Gate => Some(AbortCode::Gate),
-        Break::Shutdown => Some(AbortCode::Draining),
-        Break::UserGone | Break::BadUpload => Some(AbortCode::UserAbort),
-        Break::Malformed => Some(AbortCode::Malformed),
-        Break::Agent(_) | Break::TunnelLost | Break::NotOpened => None,
-    };
+    let reason = record.broke(why).reason();
+    let code = why.code();
     let told = code.unwrap_or(AbortCode::UserAbort);
     writer.abort(told);
     reader.stop(told);

@@ -32,6 +32,23 @@ pub enum Break {
     Shutdown,
 }
 
+impl Break {
+    /// What the agent is told of a break that is not its own: it stops with this code. `None` where
+    /// it said so itself, or is not there to be told.
+    #[must_use]
+    pub const fn code(self) -> Option<AbortCode> {
+        match self {
+            Self::SlowReader => Some(AbortCode::SlowReader),
+            Self::Deadline => Some(AbortCode::Deadline),
+            Self::Gate => Some(AbortCode::Gate),
+            Self::Shutdown => Some(AbortCode::Draining),
+            Self::UserGone | Self::BadUpload => Some(AbortCode::UserAbort),
+            Self::Malformed => Some(AbortCode::Malformed),
+            Self::Agent(_) | Self::TunnelLost | Self::NotOpened => None,
+        }
+    }
+}
+
 /// What a break leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -43,6 +60,17 @@ pub enum Next {
     Cut(EndReason),
     /// The exchange has ended already; nothing is left to do.
     Ended,
+}
+
+impl Next {
+    /// The reason for which an exchange that goes no further has ended.
+    #[must_use]
+    pub const fn reason(self) -> EndReason {
+        match self {
+            Self::Refuse(reason) | Self::Cut(reason) => reason,
+            Self::Retry | Self::Ended => EndReason::Internal,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
