@@ -20,6 +20,7 @@ use crate::datadir::DataDir;
 use crate::vault::Vault;
 use serde::Serialize;
 use std::path::Path;
+use weft_proto::causes::causes;
 
 /// How good a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -121,18 +122,6 @@ pub async fn examine(root: &Path, parts: Parts) -> Vec<Finding> {
     findings.extend(hub);
     findings.extend(providers);
     findings
-}
-
-/// An error and its causes, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The hub over UDP: every address that the agent knows, at once.
 
+use super::Finding;
 use super::identity::Known;
-use super::{Finding, causes};
 use crate::app::Parts;
 use crate::uplink::{MTU_FLOOR, probe, show};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use weft_certs::HubAddress;
+use weft_proto::causes::causes;
 
 /// Limit on looking at the addresses, each with its handshake and the search for its MTU; and again
 /// on showing the certificate.

@@ -1,12 +1,13 @@
 //! Who the agent is, for how long yet, and whether the clock can be right.
 
-use super::{Finding, causes};
+use super::Finding;
 use crate::datadir::DataDir;
 use crate::uplink::{HubRecord, IdentityFiles, IdentityFilesError};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 use weft_certs::{AGENT_LIFETIME, AgentIdentity};
+use weft_proto::causes::causes;
 use weft_proto::time::{Clock, Timestamp};
 
 const DAY: Duration = Duration::from_secs(86_400);

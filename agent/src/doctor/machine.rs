@@ -1,12 +1,13 @@
 //! What the machine gives: the directory, its space, its lock, UDP buffers.
 
-use super::{Finding, causes};
+use super::Finding;
 use crate::datadir::DataDir;
 use rustix::fs::statvfs;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
+use weft_proto::causes::causes;
 use weft_transport::endpoint;
 
 /// Below so many free bytes an agent is about to fail, and below so many it soon may.

@@ -1,6 +1,6 @@
 //! Each account's provider, by the account's own way out: name, proxy, TCP, TLS.
 
-use super::{Finding, causes};
+use super::Finding;
 use crate::account::Account;
 use crate::app::Parts;
 use crate::config::AgentConfig;
@@ -11,6 +11,7 @@ use futures_util::stream;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
+use weft_proto::causes::causes;
 use weft_proto::tables::hosts::{Origin, Scheme};
 
 /// Limit on one connection, where the settings allow longer.

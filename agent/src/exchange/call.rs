@@ -10,6 +10,7 @@ use crate::upstream::{
 use http::{HeaderMap, StatusCode};
 use std::ops::ControlFlow;
 use std::time::Duration;
+use weft_proto::causes::causes;
 use weft_proto::codes::AbortCode;
 use weft_proto::provider::Provider;
 use weft_proto::wire::head::RequestHead;
@@ -222,16 +223,4 @@ fn call_failed(error: CallError) -> Ended {
             Ended::new(AbortCode::Malformed, "the request missed its content-length")
         }
     }
-}
-
-/// An error and its causes, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

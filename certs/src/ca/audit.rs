@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::path::Path;
 use std::time::Duration;
 use webpki::{EndEntityCert, KeyUsage};
+use weft_proto::causes::causes;
 use weft_proto::ids::HubId;
 use weft_proto::time::Timestamp;
 
@@ -89,7 +90,7 @@ fn audited(
     keyed: bool,
     check: impl FnOnce(&CertificateDer<'_>) -> Option<String>,
 ) -> Audited {
-    let told = |error: AuthorityError| Some(told(&error));
+    let told = |error: AuthorityError| Some(causes(&error));
     let mut audited =
         Audited { file: slot.cert, purpose, renews_itself: false, valid: None, fault: None };
     let cert = match slot.load_cert(dir) {
@@ -106,17 +107,6 @@ fn audited(
         check(&cert)
     };
     audited
-}
-
-/// An error with its sources, as one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 fn dates(cert: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {

@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use weft_certs::DoorError;
+use weft_proto::causes::causes;
 
 /// What the admin door needs of whoever reads the settings again.
 pub trait Reloads: fmt::Debug + Send + Sync {
@@ -56,7 +57,7 @@ pub(super) async fn reload(State(rooms): State<Rooms>) -> Result<Json<Reloaded>,
     match tokio::task::spawn_blocking(move || reloads.reload()).await {
         Ok(Ok(reloaded)) => Ok(Json(reloaded)),
         Ok(Err(refused)) => {
-            let detail = format!("nothing was changed: {}", told(&refused));
+            let detail = format!("nothing was changed: {}", causes(&refused));
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
         }
         Err(panic) => {
@@ -64,15 +65,4 @@ pub(super) async fn reload(State(rooms): State<Rooms>) -> Result<Json<Reloaded>,
             Err(Problem::plain(StatusCode::INTERNAL_SERVER_ERROR))
         }
     }
-}
-
-/// An error with its sources, as one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

@@ -104,17 +104,6 @@ pub(super) fn time_text(time: Timestamp) -> String {
         .map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
-/// An error with its sources, as one line.
-pub(super) fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 //! vectors. The prose of the wire is `transport/docs/wire.md`.
 
 pub mod backoff;
+pub mod causes;
 pub mod codes;
 pub mod decode;
 pub mod entropy;

@@ -3,7 +3,6 @@
 mod seen;
 
 use super::super::client::AdminClient;
-use super::super::output::told;
 use super::{Finding, Subject};
 use anyhow::Context;
 use http::{Request, StatusCode};
@@ -21,6 +20,7 @@ use tokio_rustls::TlsConnector;
 use weft_certs::{Authority, HubAddress, join_tls, server_name};
 use weft_hub::admin::{AgentView, Listed};
 use weft_hub::app::{CERTS_DIR, reachable_here};
+use weft_proto::causes::causes;
 use weft_proto::codes::CloseCode;
 use weft_proto::entropy::OsEntropy;
 use weft_transport::{close, config, endpoint};
@@ -174,7 +174,7 @@ async fn dial(subject: &Subject, target: &str) -> anyhow::Result<Path> {
     let endpoint = endpoint::agent(udp, &OsEntropy)?;
     let name = server_name(audit.hub);
     let connection = endpoint.connect_with(quic, remote, &name.to_str())?.await;
-    let connection = connection.map_err(|error| anyhow::anyhow!(told(&error)))?;
+    let connection = connection.map_err(|error| anyhow::anyhow!(causes(&error)))?;
     // The path's MTU is found by probes, once the handshake is done.
     tokio::time::sleep(MTU_WAIT).await;
     let stats = connection.stats().path;

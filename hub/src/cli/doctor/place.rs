@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use weft_hub::admin::TOKEN_FILE;
 use weft_hub::app::{CERTS_DIR, RESET_KEY_FILE, holder};
 use weft_hub::config::CONFIG_FILE;
+use weft_proto::causes::causes;
 
 /// Free space below which the hub is about to stop recording, bytes.
 const FREE_BYTES_FAIL: u64 = 64 * 1024 * 1024;
@@ -60,7 +61,7 @@ pub(super) fn directory(subject: &Subject) -> Vec<Finding> {
         Ok(None) => Finding::ok(DIRECTORY, "no hub runs on it"),
         Err(error) => Finding::fail(
             DIRECTORY,
-            super::super::output::told(&error),
+            causes(&error),
             "let this user read hub.lock, or run doctor as the hub's user",
         ),
     });

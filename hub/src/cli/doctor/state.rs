@@ -1,8 +1,9 @@
 //! Settings, database, and whether the clock agrees with what was recorded.
 
-use super::super::output::{time_text, told};
+use super::super::output::time_text;
 use super::{Finding, Subject};
 use std::time::Duration;
+use weft_proto::causes::causes;
 use weft_store::sqlite::upkeep::{Examined, UpkeepError, examine};
 
 /// How far the clock may be behind the newest row before something is wrong with it.
@@ -18,7 +19,7 @@ pub(super) fn settings(subject: &Subject) -> Vec<Finding> {
         Ok(()) => Finding::ok(SETTINGS, "hub.toml and the environment are understood"),
         Err(error) => Finding::fail(
             SETTINGS,
-            told(error),
+            causes(error),
             "correct the key that is named; the hub does not start, a reload is refused",
         ),
     }]
@@ -33,11 +34,11 @@ pub(super) async fn database(subject: &Subject) -> Vec<Finding> {
         Ok(examined) => examined,
         Err(error @ UpkeepError::Missing { .. }) => {
             let remedy = "nothing to do where the hub was never started; else look for the file";
-            return vec![Finding::warn(DATABASE, told(&error), remedy)];
+            return vec![Finding::warn(DATABASE, causes(&error), remedy)];
         }
         Err(error) => {
             let remedy = "restore the last backup with \"weft-hub restore\"";
-            return vec![Finding::fail(DATABASE, told(&error), remedy)];
+            return vec![Finding::fail(DATABASE, causes(&error), remedy)];
         }
     };
     if examined.faults.is_empty() {

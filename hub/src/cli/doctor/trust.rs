@@ -1,12 +1,13 @@
 //! Certificates: the authority's, this node's, and the operator's own.
 
-use super::super::output::{time_text, told};
+use super::super::output::time_text;
 use super::{Finding, Subject};
 use std::path::Path;
 use std::time::Duration;
 use weft_certs::{Audited, Authority, HUB_LEAF_LIFETIME, summaries, users_door_from_pem};
 use weft_hub::app::CERTS_DIR;
 use weft_hub::config::OwnCertificate;
+use weft_proto::causes::causes;
 use weft_proto::time::{Clock, Timestamp};
 
 /// Days that an authority must have left; there is time to plan, and much to plan.
@@ -24,7 +25,7 @@ pub(super) fn certificates(subject: &Subject) -> Vec<Finding> {
         Ok(audit) => audit,
         Err(error) => {
             let remedy = "restore the folder from a backup; without it all agents join again";
-            return vec![Finding::fail(CERTIFICATES, told(&error), remedy)];
+            return vec![Finding::fail(CERTIFICATES, causes(&error), remedy)];
         }
     };
     let running = subject.holder.is_some();
@@ -106,7 +107,7 @@ fn operators_own(data: &Path, own: &OwnCertificate, now: Timestamp) -> Vec<Findi
     let (chain, key) = (data.join(&own.chain), data.join(&own.key));
     let bad = |error: &dyn std::error::Error| {
         let remedy = "put chain and key in place, then \"weft-hub reload\"";
-        vec![Finding::fail(CERTIFICATES, told(error), remedy)]
+        vec![Finding::fail(CERTIFICATES, causes(error), remedy)]
     };
     if let Err(error) = users_door_from_pem(&chain, &key) {
         return bad(&error);
