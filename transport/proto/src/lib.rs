@@ -14,15 +14,16 @@ pub mod exchange;
 pub mod ids;
 pub mod limits;
 pub mod model;
+pub mod money;
 pub mod objects;
 pub mod provider;
 pub mod roster;
-
 pub mod scan;
 pub mod session;
 pub mod sse;
 pub mod suspicion;
 pub mod tables;
 pub mod time;
+pub mod usage;
 pub mod websocket;
 pub mod wire;
