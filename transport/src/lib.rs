@@ -12,6 +12,8 @@ pub mod drain;
 pub mod endpoint;
 pub mod exchange;
 pub mod join;
+pub mod prices;
+pub mod receipts;
 pub mod stream;
 
 mod read;

@@ -70,7 +70,13 @@ impl Reader {
         (self.half, self.buffer.freeze())
     }
 
-    async fn fill(&mut self) -> Result<bool, StreamError> {
+    /// What was read and not used yet.
+    pub(crate) const fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// Reads more; `false` at the proper end. Cancel safe.
+    pub(crate) async fn fill(&mut self) -> Result<bool, StreamError> {
         let Some(bytes) = self.half.chunk().await? else {
             return Ok(false);
         };

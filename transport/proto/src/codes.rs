@@ -35,11 +35,13 @@ pub enum AbortCode {
     Replaced = 0x0c,
     /// The answer is complete although the request was not read to its end (only on STOP_SENDING).
     Enough = 0x0d,
+    /// The user's balance does not carry the exchange any further.
+    BalanceExhausted = 0x0e,
 }
 
 impl AbortCode {
     /// All codes, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::UserAbort,
         Self::Deadline,
         Self::Draining,
@@ -53,6 +55,7 @@ impl AbortCode {
         Self::Internal,
         Self::Replaced,
         Self::Enough,
+        Self::BalanceExhausted,
     ];
 
     /// The number on the wire.
@@ -94,6 +97,7 @@ impl AbortCode {
             Self::Internal => "internal",
             Self::Replaced => "replaced",
             Self::Enough => "enough",
+            Self::BalanceExhausted => "balance_exhausted",
         }
     }
 }
@@ -206,11 +210,13 @@ pub enum EndReason {
     Shutdown,
     /// A fault of the hub: the task ended without saying how.
     Internal,
+    /// The user's balance did not carry the answer to its end.
+    BalanceExhausted,
 }
 
 impl EndReason {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Complete,
         Self::Refused,
         Self::UserAbort,
@@ -223,6 +229,7 @@ impl EndReason {
         Self::Deadline,
         Self::Shutdown,
         Self::Internal,
+        Self::BalanceExhausted,
     ];
 
     /// The stored and logged form.
@@ -241,6 +248,7 @@ impl EndReason {
             Self::Deadline => "deadline",
             Self::Shutdown => "shutdown",
             Self::Internal => "internal",
+            Self::BalanceExhausted => "balance_exhausted",
         }
     }
 

@@ -30,6 +30,8 @@ pub enum Break {
     Malformed,
     /// The node is being stopped by force.
     Shutdown,
+    /// The user's balance does not carry it any further.
+    Exhausted,
 }
 
 impl Break {
@@ -44,6 +46,7 @@ impl Break {
             Self::Shutdown => Some(AbortCode::Draining),
             Self::UserGone | Self::BadUpload => Some(AbortCode::UserAbort),
             Self::Malformed => Some(AbortCode::Malformed),
+            Self::Exhausted => Some(AbortCode::BalanceExhausted),
             Self::Agent(_) | Self::TunnelLost | Self::NotOpened => None,
         }
     }
@@ -148,6 +151,7 @@ impl HubExchange {
             Break::Deadline => EndReason::Deadline,
             Break::Malformed => EndReason::AgentFault,
             Break::Shutdown => EndReason::Shutdown,
+            Break::Exhausted => EndReason::BalanceExhausted,
         };
         let unsent = match why {
             Break::Agent(code) => code.proves_unsent(),
@@ -159,7 +163,8 @@ impl HubExchange {
             | Break::BadUpload
             | Break::Deadline
             | Break::Malformed
-            | Break::Shutdown => false,
+            | Break::Shutdown
+            | Break::Exhausted => false,
         };
         match self.phase {
             HubPhase::Ended(_) => return Next::Ended,
@@ -205,7 +210,8 @@ const fn reason_of(code: AbortCode) -> EndReason {
         | AbortCode::Gate
         | AbortCode::Malformed
         | AbortCode::Internal
-        | AbortCode::Enough => EndReason::AgentFault,
+        | AbortCode::Enough
+        | AbortCode::BalanceExhausted => EndReason::AgentFault,
     }
 }
 

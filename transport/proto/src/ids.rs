@@ -88,6 +88,8 @@ ids! {
     SessionId;
     /// One invitation to join.
     InviteId;
+    /// One reservation of a user's balance by a node.
+    LeaseId;
 }
 
 /// UUIDv7 with the millisecond of `clock` and 74 bits of `entropy`.

@@ -94,6 +94,27 @@ pub const OUSTED_INSTANCES_MAX: usize = 8;
 /// Two instances of one identity that take a slot from each other inside this time are parked.
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(300);
 
+/// Longest frame of the receipts stream (an entry of a ledger, or a claim of two), in bytes.
+pub const RECEIPT_BYTES_MAX: usize = 17 * 1024;
+
+/// Longest signed note of a checkpoint, in bytes.
+pub const NOTE_BYTES_MAX: usize = 4 * 1024;
+
+/// Most acknowledgements under one signature.
+pub const ACKS_PER_BATCH_MAX: usize = 200;
+
+/// Most CLOSE entries that an agent has sent and the hub has said nothing of.
+pub const RECEIPTS_IN_FLIGHT_MAX: usize = 4_096;
+
+/// Longest price book, in bytes.
+pub const PRICE_BOOK_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most price books that an agent keeps and names.
+pub const BOOKS_MAX: usize = 16;
+
+/// How long a price book may take to arrive whole, once its stream is open.
+pub const PRICE_BOOK_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Stream priorities: a higher one is sent first whenever it has something to send.
 pub mod priority {
     /// The control stream.
@@ -104,6 +125,8 @@ pub mod priority {
     pub const STREAMING: i32 = 1;
     /// Large bodies.
     pub const BULK: i32 = 0;
+    /// Receipts and price books: nobody waits for them.
+    pub const LEDGER: i32 = -1;
 }
 
 const _: () = assert!(TUNNEL_WINDOW_BYTES >= EXCHANGE_STREAMS as u64 * STREAM_WINDOW_BYTES as u64);

@@ -3,7 +3,10 @@
 //! Unit prices are whole pico-USD, amounts are whole nano-USD, shares are parts per million. A list
 //! price is the exact sum of `units × unit price` and is never rounded itself: a charge rounds it up
 //! once, an income rounds it down once, and what lies between the two belongs to an account of its
-//! own. Everything that could overflow says so instead. Nothing here knows floats.
+//! own. Everything that could overflow says so instead. Nothing here knows floats: arithmetic with
+//! them does not compile.
+
+#![deny(clippy::float_arithmetic)]
 
 use std::fmt;
 use std::str::FromStr;

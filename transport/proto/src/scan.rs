@@ -17,7 +17,7 @@ pub mod answer;
 pub mod json;
 pub mod model;
 pub mod multipart;
-mod paths;
+pub(crate) mod paths;
 mod references;
 
 pub use answer::AnswerScan;
@@ -178,6 +178,14 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.store(),
             Self::Multipart(_) | Self::Empty => None,
+        }
+    }
+
+    /// From here on the body may ask for an answer that is made later: somebody bills it then.
+    pub fn takes_later(&mut self) {
+        match self {
+            Self::Json(scan) => scan.takes_later(),
+            Self::Multipart(_) | Self::Empty => {}
         }
     }
 

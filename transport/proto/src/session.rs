@@ -9,6 +9,7 @@ use crate::wire::Malformed;
 use crate::wire::control::{
     Account, AgentMessage, Drain, Health, Hello, HubMessage, Refuse, Welcome,
 };
+use crate::wire::receipts::{AckBatch, AgentLedger, Cosigned, HubLedger, LedgerFault, PricesOffer};
 
 /// What the hub learns from an agent's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum HubEvent {
     Pong(u64),
     /// The agent is going away.
     Drain(Drain),
+    /// The agent's ledger greets.
+    Ledger(AgentLedger),
     /// Nothing to do.
     Nothing,
 }
@@ -32,6 +35,7 @@ pub enum HubEvent {
 pub struct HubSession {
     agent: AgentId,
     greeted: bool,
+    ledger_greeted: bool,
     pages: Vec<Account>,
 }
 
@@ -39,7 +43,7 @@ impl HubSession {
     /// A session with the agent whose certificate names `agent`.
     #[must_use]
     pub const fn new(agent: AgentId) -> Self {
-        Self { agent, greeted: false, pages: Vec::new() }
+        Self { agent, greeted: false, ledger_greeted: false, pages: Vec::new() }
     }
 
     /// Takes the next message.
@@ -74,6 +78,13 @@ impl HubSession {
             AgentMessage::Health(health) => HubEvent::Health(health),
             AgentMessage::Pong(nonce) => HubEvent::Pong(nonce),
             AgentMessage::Drain(drain) => HubEvent::Drain(drain),
+            AgentMessage::Ledger(_) if self.ledger_greeted => {
+                return Err(Malformed("second LEDGER"));
+            }
+            AgentMessage::Ledger(ledger) => {
+                self.ledger_greeted = true;
+                HubEvent::Ledger(ledger)
+            }
             AgentMessage::Unknown => HubEvent::Nothing,
         })
     }
@@ -92,8 +103,25 @@ pub enum AgentEvent {
     Drain(Drain),
     /// The agent must not come back.
     Revoked,
+    /// A word of the hub's ledger.
+    Ledger(LedgerWord),
     /// Nothing to do.
     Nothing,
+}
+
+/// What the hub's ledger says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerWord {
+    /// Who it is, and what it has of the agent's chain.
+    Greeting(HubLedger),
+    /// A price book comes.
+    Prices(PricesOffer),
+    /// What became of receipts.
+    Ack(AckBatch),
+    /// A checkpoint, cosigned.
+    Cosigned(Cosigned),
+    /// It takes no more receipts on this session.
+    Fault(LedgerFault),
 }
 
 /// The agent's end of one session.
@@ -119,11 +147,24 @@ impl AgentSession {
             }
             HubMessage::Refuse(refuse) => AgentEvent::Refused(refuse),
             HubMessage::Revoked => AgentEvent::Revoked,
-            HubMessage::Ping(_) | HubMessage::Drain(_) if !self.welcomed => {
+            HubMessage::Ping(_)
+            | HubMessage::Drain(_)
+            | HubMessage::Ledger(_)
+            | HubMessage::Prices(_)
+            | HubMessage::Ack(_)
+            | HubMessage::Cosigned(_)
+            | HubMessage::LedgerFault(_)
+                if !self.welcomed =>
+            {
                 return Err(Malformed("message before WELCOME"));
             }
             HubMessage::Ping(nonce) => AgentEvent::Ping(nonce),
             HubMessage::Drain(drain) => AgentEvent::Drain(drain),
+            HubMessage::Ledger(ledger) => AgentEvent::Ledger(LedgerWord::Greeting(ledger)),
+            HubMessage::Prices(offer) => AgentEvent::Ledger(LedgerWord::Prices(offer)),
+            HubMessage::Ack(batch) => AgentEvent::Ledger(LedgerWord::Ack(batch)),
+            HubMessage::Cosigned(note) => AgentEvent::Ledger(LedgerWord::Cosigned(note)),
+            HubMessage::LedgerFault(fault) => AgentEvent::Ledger(LedgerWord::Fault(fault)),
             HubMessage::Unknown => AgentEvent::Nothing,
         })
     }

@@ -155,6 +155,12 @@ impl Usage {
         Self(std::array::from_fn(|index| self.0[index].min(other.0[index])))
     }
 
+    /// Both together, held at the end of the range.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|index| self.0[index].saturating_add(other.0[index])))
+    }
+
     /// All tokens read: fresh ones, and ones read from or written to the provider's cache. What a
     /// price book's thresholds are held against.
     #[must_use]
@@ -233,6 +239,144 @@ impl Basis {
     }
 }
 
+/// How urgently a provider serves an exchange, at a price of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(u8)]
+pub enum ServiceTier {
+    /// As anybody is served.
+    #[default]
+    Standard = 0,
+    /// Later, and cheaper.
+    Flex = 1,
+    /// Sooner, and dearer.
+    Priority = 2,
+    /// As part of a batch.
+    Batch = 3,
+    /// By a faster machine, and much dearer.
+    Fast = 4,
+}
+
+impl ServiceTier {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::Standard, Self::Flex, Self::Priority, Self::Batch, Self::Fast];
+
+    /// The stored number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The tier with this stored number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// The name in files and rows.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+            Self::Batch => "batch",
+            Self::Fast => "fast",
+        }
+    }
+
+    /// The tier with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tier| tier.name() == name)
+    }
+
+    /// What a provider means by `text`; `None` for a word that says nothing of the price.
+    #[must_use]
+    pub fn reported(text: &str) -> Option<Self> {
+        match text {
+            "default" | "standard" | "standard_only" | "scale" => Some(Self::Standard),
+            "flex" => Some(Self::Flex),
+            "priority" => Some(Self::Priority),
+            "batch" => Some(Self::Batch),
+            "fast" => Some(Self::Fast),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ServiceTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where a provider computes, as far as its answer says and its prices ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(u8)]
+pub enum Geo {
+    /// The answer does not say.
+    #[default]
+    Unstated = 0,
+    /// Anywhere.
+    Global = 1,
+    /// In the United States alone.
+    Us = 2,
+    /// Somewhere that this version has no word for.
+    Other = 3,
+}
+
+impl Geo {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Unstated, Self::Global, Self::Us, Self::Other];
+
+    /// The stored number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The place with this stored number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// The name in files and rows.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unstated => "unstated",
+            Self::Global => "global",
+            Self::Us => "us",
+            Self::Other => "other",
+        }
+    }
+
+    /// The place with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|geo| geo.name() == name)
+    }
+
+    /// What a provider means by `text`.
+    #[must_use]
+    pub fn reported(text: &str) -> Self {
+        match text {
+            "" | "not_available" => Self::Unstated,
+            "global" => Self::Global,
+            "us" => Self::Us,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl fmt::Display for Geo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,5 +389,19 @@ mod tests {
             assert_eq!(Class::from_name(class.name()), Some(class));
         }
         assert_eq!(Class::from_number(CLASSES as u8), None);
+    }
+
+    #[test]
+    fn numbers_and_names_of_tiers_and_places_lead_back_to_them() {
+        for tier in ServiceTier::ALL {
+            assert_eq!(ServiceTier::from_number(tier.number()), Some(tier));
+            assert_eq!(ServiceTier::from_name(tier.name()), Some(tier));
+            assert_eq!(ServiceTier::reported(tier.name()), Some(tier));
+        }
+        for geo in Geo::ALL {
+            assert_eq!(Geo::from_number(geo.number()), Some(geo));
+            assert_eq!(Geo::from_name(geo.name()), Some(geo));
+        }
+        assert_eq!((ServiceTier::from_number(5), Geo::from_number(4)), (None, None));
     }
 }

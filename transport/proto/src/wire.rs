@@ -10,7 +10,11 @@ pub mod framed;
 pub mod head;
 pub mod join;
 pub mod prefix;
+pub mod receipts;
+pub mod ticket;
 pub mod varint;
+
+use crate::prices::Label;
 
 /// The first byte of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +26,10 @@ pub enum StreamKind {
     Exchange = 0x02,
     /// Opened by a joining agent on `weft-join/1`: one request to join and its answer.
     Join = 0x03,
+    /// Opened by the agent on its slot 0, one way: entries of its ledger, in chain order.
+    Receipts = 0x04,
+    /// Opened by the hub, one way: one price book.
+    Prices = 0x05,
 }
 
 impl StreamKind {
@@ -34,6 +42,8 @@ impl StreamKind {
             0x01 => Ok(Self::Control),
             0x02 => Ok(Self::Exchange),
             0x03 => Ok(Self::Join),
+            0x04 => Ok(Self::Receipts),
+            0x05 => Ok(Self::Prices),
             _ => Err(Malformed("stream kind")),
         }
     }
@@ -76,6 +86,19 @@ pub(crate) fn bounded_text(text: &str, what: &'static str) -> Result<String, Mal
         return Err(Malformed(what));
     }
     Ok(text.to_owned())
+}
+
+/// A place as price books name it; the empty text is none.
+pub(crate) fn place(text: &str) -> Result<Option<Label>, Malformed> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Label::parse(text).map(Some).map_err(|_| Malformed("place"))
+}
+
+/// What [`place`] reads back.
+pub(crate) fn place_text(place: Option<&Label>) -> String {
+    place.map_or_else(String::new, ToString::to_string)
 }
 
 /// A message of the control stream or of joining, of at most

@@ -5,6 +5,7 @@ mod exchanges;
 mod handshake;
 mod joining;
 mod lives;
+mod receipts;
 mod streams;
 mod switched;
 mod windows;

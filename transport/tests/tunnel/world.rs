@@ -170,12 +170,12 @@ pub(crate) fn request_head() -> RequestHead {
     headers.append("x-twice", "a".parse().unwrap());
     headers.append("x-twice", "b".parse().unwrap());
     RequestHead {
-        ticket: Ticket {
-            exchange: ExchangeId::generate(&SystemClock, &OsEntropy),
-            attempt: 1,
-            account: AccountId::generate(&SystemClock, &OsEntropy),
-            issued_at: SystemClock.now(),
-        },
+        ticket: Ticket::free(
+            ExchangeId::generate(&SystemClock, &OsEntropy),
+            1,
+            AccountId::generate(&SystemClock, &OsEntropy),
+            SystemClock.now(),
+        ),
         provider: Provider::Anthropic,
         method: Method::POST,
         target: "/v1/messages".to_owned(),

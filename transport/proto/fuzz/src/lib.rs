@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ledger;
+pub mod meters;
 pub mod scans;
 pub mod tables;
 pub mod wire;
@@ -27,8 +29,13 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("join_answer", wire::join_answer),
     ("join_request", wire::join_request),
     ("json_model", scans::json_model),
+    ("ledger_entry", ledger::ledger_entry),
+    ("ledger_note", ledger::ledger_note),
+    ("meter_answer", meters::meter_answer),
+    ("meter_request", meters::meter_request),
     ("multipart", scans::multipart),
     ("prefixed", wire::prefixed),
+    ("receipts", wire::receipts),
     ("sse", scans::sse),
     ("target", tables::target),
     ("websocket", wire::websocket),

@@ -2,13 +2,14 @@
 
 use weft_proto::limits::{
     ACCOUNTS_PER_PAGE_MAX, FRAMED_CHUNK_BYTES_MAX, HEAD_BYTES_MAX, HEADER_LINES_MAX,
-    MESSAGE_BYTES_MAX, MODELS_PER_ACCOUNT_MAX, TEXT_BYTES_MAX,
+    MESSAGE_BYTES_MAX, MODELS_PER_ACCOUNT_MAX, RECEIPT_BYTES_MAX, TEXT_BYTES_MAX,
 };
 use weft_proto::wire::control::{AgentMessage, ControlMessage, HubMessage};
 use weft_proto::wire::framed::{Frame, FrameDecoder};
 use weft_proto::websocket::{CloseStatus, FrameFollower, close_frame};
 use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead};
 use weft_proto::wire::join::{JoinAnswer, JoinRequest};
+use weft_proto::wire::receipts::Receipt;
 use weft_proto::wire::{prefix, varint};
 
 /// A control message from an agent.
@@ -116,6 +117,25 @@ fn read_framed(body: &[u8], step: usize) -> (Vec<u8>, usize, bool) {
     let proper = decoder.finish().is_ok();
     assert!(trailers <= 1 && proper <= (trailers == 1));
     (read, trailers, proper)
+}
+
+/// The stream of receipts: every frame keeps its limit and is written again as it was read, and what
+/// is cut never passes for whole.
+pub fn receipts(input: &[u8]) {
+    let mut rest = bytes::BytesMut::from(input);
+    let mut written = bytes::BytesMut::new();
+    while let Ok(Some(receipt)) = Receipt::take(&mut rest) {
+        let from = written.len();
+        receipt.encode(&mut written).expect("what was read can be written");
+        assert!(written.len() - from <= RECEIPT_BYTES_MAX + 5);
+    }
+    assert!(written.len() + rest.len() <= input.len());
+    let mut again = written.clone();
+    let mut frames = 0;
+    while let Ok(Some(_)) = Receipt::take(&mut again) {
+        frames += 1;
+    }
+    assert!(again.is_empty() && (frames > 0 || written.is_empty()));
 }
 
 /// Blocks behind length prefixes: each is at most its limit, and none is made of missing bytes.

@@ -24,6 +24,7 @@ fn breaks() -> impl Strategy<Value = Break> {
         Just(Break::Deadline),
         Just(Break::Malformed),
         Just(Break::Shutdown),
+        Just(Break::Exhausted),
     ]
 }
 

@@ -105,6 +105,13 @@ impl Tokenizer {
         }
     }
 
+    /// Begins another body, whatever became of the one before.
+    pub fn reset(&mut self) {
+        let mut number = std::mem::take(&mut self.number);
+        number.clear();
+        *self = Self { number, ..Self::new() };
+    }
+
     /// Whether the value is complete; only white space may follow.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
@@ -148,8 +155,14 @@ impl Tokenizer {
                 | State::Colon
                 | State::AfterValue
                 | State::End => {
-                    let space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-                    if space || self.structure(byte, &mut on)? { after } else { rest }
+                    if is_space(byte) {
+                        let spaces = after.iter().position(|byte| !is_space(*byte));
+                        &after[spaces.unwrap_or(after.len())..]
+                    } else if self.structure(byte, &mut on)? {
+                        after
+                    } else {
+                        rest
+                    }
                 }
             };
         }
@@ -280,6 +293,10 @@ impl Tokenizer {
             _ => Err(JsonError::Unexpected.into()),
         }
     }
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 // The depth limit and the width of the bit stack are one number.

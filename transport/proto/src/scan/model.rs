@@ -44,6 +44,10 @@ struct TopLevel {
     model: Option<String>,
     stream: Option<bool>,
     store: Option<bool>,
+    /// An answer that is made later may be asked for.
+    takes_later: bool,
+    /// Whether it is was said.
+    later_seen: bool,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +59,8 @@ enum Pending {
     Store,
     /// Asks for an answer that is made and billed after this one.
     Later,
+    /// The same, where that may be.
+    TakenLater,
 }
 
 impl fmt::Debug for ModelScan {
@@ -98,6 +104,11 @@ impl ModelScan {
         let reader = &mut self.reader;
         let fed = self.tokenizer.feed(bytes, |depth, token| reader.token(depth, token));
         fed.inspect_err(|error| self.failed = Some(*error))
+    }
+
+    /// From here on the body may ask for an answer that is made later: once, and as it is written.
+    pub const fn takes_later(&mut self) {
+        self.reader.top.takes_later = true;
     }
 
     /// The model, once its whole name has been read.
@@ -169,6 +180,14 @@ impl TopLevel {
             other if other.eq_ignore_ascii_case(b"model") => return Err(ScanError::AmbiguousModel),
             b"stream" => Pending::Stream,
             b"store" => Pending::Store,
+            // Of two, the provider might take the one that was not believed.
+            b"background" if self.takes_later && self.later_seen => {
+                return Err(ScanError::BilledLater);
+            }
+            b"background" if self.takes_later => {
+                self.later_seen = true;
+                Pending::TakenLater
+            }
             other if alike("background", other) => Pending::Later,
             _ => Pending::Other,
         };
@@ -196,7 +215,7 @@ impl TopLevel {
             },
             Token::Bool(value) => self.other_value(Some(value)),
             // `null` says nothing, where something may be left out.
-            Token::Null if self.pending == Pending::Later => {
+            Token::Null if matches!(self.pending, Pending::Later | Pending::TakenLater) => {
                 self.pending = Pending::Other;
                 Ok(())
             }
@@ -229,7 +248,8 @@ impl TopLevel {
                 Ok(())
             }
             Pending::Later if boolean != Some(false) => Err(ScanError::BilledLater),
-            Pending::Later | Pending::Other => Ok(()),
+            Pending::TakenLater if boolean.is_none() => Err(ScanError::BilledLater),
+            Pending::Later | Pending::TakenLater | Pending::Other => Ok(()),
         }
     }
 }

@@ -8,19 +8,19 @@
 use super::json::{Piece, Token};
 
 /// The longest key that is told from others, in bytes; a longer one is in no table.
-pub(super) const MAX_KEY_BYTES: usize = 32;
+pub(crate) const MAX_KEY_BYTES: usize = 32;
 
 /// Where the tokens stand: at a stop of the trie, or off every pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place(Option<u16>);
+pub(crate) struct Place(Option<u16>);
 
 impl Place {
-    pub(super) const OFF: Self = Self(None);
+    pub(crate) const OFF: Self = Self(None);
     const ROOT: Self = Self(Some(0));
 }
 
 /// The trie.
-pub(super) struct Paths<T> {
+pub(crate) struct Paths<T> {
     stops: Vec<Stop<T>>,
 }
 
@@ -28,8 +28,23 @@ struct Stop<T> {
     mark: Option<T>,
     /// Whatever is below here and in no pattern stays here.
     deep: bool,
-    keys: Vec<(String, u16)>,
+    keys: Vec<Key>,
     element: Option<u16>,
+}
+
+/// A key that leads on. Its length and first byte stand apart: nearly every other key differs in
+/// them, and is told by them alone.
+struct Key {
+    length: usize,
+    first: u8,
+    name: Box<[u8]>,
+    next: u16,
+}
+
+impl Key {
+    fn is(&self, key: &[u8]) -> bool {
+        self.length == key.len() && key.first() == Some(&self.first) && *self.name == *key
+    }
 }
 
 impl<T> Stop<T> {
@@ -40,7 +55,7 @@ impl<T> Stop<T> {
 
 impl<T: Copy> Paths<T> {
     /// The trie of `rows`: patterns and their marks.
-    pub(super) fn new<P: AsRef<str>>(rows: impl IntoIterator<Item = (P, T)>) -> Self {
+    pub(crate) fn new<P: AsRef<str>>(rows: impl IntoIterator<Item = (P, T)>) -> Self {
         let mut paths = Self { stops: vec![Stop::new()] };
         for (pattern, mark) in rows {
             let mut at = 0;
@@ -62,12 +77,16 @@ impl<T: Copy> Paths<T> {
     }
 
     fn below(&mut self, at: usize, name: &str) -> usize {
-        let known = self.stops[at].keys.iter().find(|(key, _)| key == name);
-        if let Some((_, next)) = known {
-            return usize::from(*next);
+        if let Some(known) = self.stops[at].keys.iter().find(|key| key.is(name.as_bytes())) {
+            return usize::from(known.next);
         }
         let next = self.push();
-        self.stops[at].keys.push((name.to_owned(), next));
+        self.stops[at].keys.push(Key {
+            length: name.len(),
+            first: name.bytes().next().unwrap_or_default(),
+            name: name.as_bytes().into(),
+            next,
+        });
         usize::from(next)
     }
 
@@ -91,15 +110,15 @@ impl<T: Copy> Paths<T> {
     }
 
     /// What the table says of a place.
-    pub(super) fn mark(&self, place: Place) -> Option<T> {
+    pub(crate) fn mark(&self, place: Place) -> Option<T> {
         self.stop(place)?.mark
     }
 
     fn under_key(&self, place: Place, key: &[u8]) -> Place {
         let Some(stop) = self.stop(place) else { return Place::OFF };
-        let known = stop.keys.iter().find(|(known, _)| known.as_bytes() == key);
+        let known = stop.keys.iter().find(|known| known.is(key));
         match known {
-            Some((_, next)) => Place(Some(*next)),
+            Some(known) => Place(Some(known.next)),
             None if stop.deep => place,
             None => Place::OFF,
         }
@@ -117,7 +136,7 @@ impl<T: Copy> Paths<T> {
 
 /// What a token is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// A key that has not ended.
     InKey,
     /// A key, which ends here: [`Walk::key`] has its text.
@@ -128,7 +147,7 @@ pub(super) enum Step {
 
 /// Follows the tokens of one JSON value. `F` is what a scan remembers of each open container.
 #[derive(Debug)]
-pub(super) struct Walk<F> {
+pub(crate) struct Walk<F> {
     levels: Vec<Level<F>>,
     /// The current key, or the one before the current value.
     key: Vec<u8>,
@@ -137,6 +156,10 @@ pub(super) struct Walk<F> {
     next: Place,
     /// Where the current string value stands.
     text: Place,
+    /// Keys are kept where no pattern stands, too.
+    all_keys: bool,
+    /// The current key is kept.
+    keeping: bool,
 }
 
 #[derive(Debug)]
@@ -147,94 +170,143 @@ struct Level<F> {
 }
 
 impl<F: Default> Walk<F> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             levels: Vec::new(),
             key: Vec::new(),
             in_key: false,
             next: Place::OFF,
             text: Place::OFF,
+            all_keys: true,
+            keeping: true,
         }
     }
 
+    /// The same, whose [`Walk::key`] is empty where no pattern stands.
+    pub(crate) const fn of_known_keys() -> Self {
+        let mut walk = Self::new();
+        walk.all_keys = false;
+        walk
+    }
+
     /// Forgets everything, for another value.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.levels.clear();
         self.key.clear();
         self.in_key = false;
     }
 
     /// The text of the newest key, cut above [`MAX_KEY_BYTES`].
-    pub(super) fn key(&self) -> &[u8] {
+    pub(crate) fn key(&self) -> &[u8] {
         &self.key
     }
 
+    /// Where the value of the newest key will stand.
+    pub(crate) const fn under_newest_key(&self) -> Place {
+        self.next
+    }
+
     /// How many containers are open.
-    pub(super) const fn depth(&self) -> usize {
+    pub(crate) const fn depth(&self) -> usize {
         self.levels.len()
+    }
+
+    /// Bytes of memory behind this one.
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.levels.capacity() * size_of::<Level<F>>() + self.key.capacity()
     }
 
     /// What is remembered of the innermost open container. A token that opens one has already
     /// opened it here; one that closes one has already closed it.
-    pub(super) fn frame(&mut self) -> Option<&mut F> {
+    pub(crate) fn frame(&mut self) -> Option<&mut F> {
         self.levels.last_mut().map(|level| &mut level.frame)
     }
 
     /// What is remembered of the container around the innermost one.
-    pub(super) fn outer_frame(&self) -> Option<&F> {
+    pub(crate) fn outer_frame(&self) -> Option<&F> {
         let at = self.levels.len().checked_sub(2)?;
         self.levels.get(at).map(|level| &level.frame)
     }
 
     /// Takes the next token.
-    pub(super) fn step<T: Copy>(&mut self, paths: &Paths<T>, token: Token<'_>) -> Step {
+    pub(crate) fn step<T: Copy>(&mut self, paths: &Paths<T>, token: Token<'_>) -> Step {
         match token {
             Token::KeyBegin => {
-                self.key.clear();
-                self.in_key = true;
+                self.key_begin();
                 Step::InKey
             }
             Token::Text(piece) if self.in_key => {
-                append(&mut self.key, piece, MAX_KEY_BYTES);
+                self.key_piece(piece);
                 Step::InKey
             }
             Token::StringEnd if self.in_key => {
-                self.in_key = false;
-                let place = self.levels.last().map_or(Place::OFF, |level| level.place);
-                self.next = paths.under_key(place, &self.key);
+                self.key_end(paths);
                 Step::KeyEnd
             }
             Token::Text(_) | Token::StringEnd => Step::Value(self.text),
-            Token::ObjectEnd | Token::ArrayEnd => {
-                Step::Value(self.levels.pop().map_or(Place::OFF, |level| level.place))
+            Token::ObjectEnd | Token::ArrayEnd => Step::Value(self.close()),
+            Token::ObjectBegin => Step::Value(self.open(paths, true)),
+            Token::ArrayBegin => Step::Value(self.open(paths, false)),
+            Token::StringBegin => {
+                self.text = self.value(paths);
+                Step::Value(self.text)
             }
-            Token::ObjectBegin
-            | Token::ArrayBegin
-            | Token::StringBegin
-            | Token::Number(_)
-            | Token::Bool(_)
-            | Token::Null => {
-                let place = match self.levels.last() {
-                    None => Place::ROOT,
-                    Some(level) if level.object => self.next,
-                    Some(level) => paths.in_array(level.place),
-                };
-                if token == Token::StringBegin {
-                    self.text = place;
-                }
-                if matches!(token, Token::ObjectBegin | Token::ArrayBegin) {
-                    let object = token == Token::ObjectBegin;
-                    self.levels.push(Level { place, object, frame: F::default() });
-                }
-                Step::Value(place)
-            }
+            Token::Number(_) | Token::Bool(_) | Token::Null => Step::Value(self.value(paths)),
         }
+    }
+
+    // The steps one by one, for a reader that looks at each token once.
+
+    /// Whether the current string is a key.
+    pub(crate) const fn in_key(&self) -> bool {
+        self.in_key
+    }
+
+    pub(crate) fn key_begin(&mut self) {
+        self.key.clear();
+        self.in_key = true;
+        self.keeping =
+            self.all_keys || self.levels.last().is_some_and(|level| level.place != Place::OFF);
+    }
+
+    pub(crate) fn key_piece(&mut self, piece: Piece<'_>) {
+        if self.keeping {
+            append(&mut self.key, piece, MAX_KEY_BYTES);
+        }
+    }
+
+    pub(crate) fn key_end<T: Copy>(&mut self, paths: &Paths<T>) {
+        self.in_key = false;
+        let place = self.levels.last().map_or(Place::OFF, |level| level.place);
+        self.next = paths.under_key(place, &self.key);
+    }
+
+    /// Where a value stands that is no container.
+    pub(crate) fn value<T: Copy>(&self, paths: &Paths<T>) -> Place {
+        match self.levels.last() {
+            None => Place::ROOT,
+            Some(level) if level.object => self.next,
+            Some(level) => paths.in_array(level.place),
+        }
+    }
+
+    /// Where a container stands that begins.
+    pub(crate) fn open<T: Copy>(&mut self, paths: &Paths<T>, object: bool) -> Place {
+        let place = self.value(paths);
+        self.levels.push(Level { place, object, frame: F::default() });
+        place
+    }
+
+    /// Where the container stands that ends.
+    pub(crate) fn close(&mut self) -> Place {
+        self.levels.pop().map_or(Place::OFF, |level| level.place)
     }
 }
 
 /// Appends a piece of a string to `text`, up to `max` bytes in all. What is no text becomes a byte
 /// that UTF-8 does not have.
-pub(super) fn append(text: &mut Vec<u8>, piece: Piece<'_>, max: usize) {
+pub(crate) fn append(text: &mut Vec<u8>, piece: Piece<'_>, max: usize) {
     let mut encoded = [0; 4];
     let bytes = match piece {
         Piece::Raw(bytes) => bytes,

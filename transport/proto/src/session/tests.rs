@@ -95,7 +95,9 @@ proptest! {
                     prop_assert!(!welcomed);
                     welcomed = true;
                 }
-                Ok(AgentEvent::Ping(_) | AgentEvent::Drain(_)) => prop_assert!(welcomed),
+                Ok(AgentEvent::Ping(_) | AgentEvent::Drain(_) | AgentEvent::Ledger(_)) => {
+                    prop_assert!(welcomed);
+                }
                 Ok(AgentEvent::Refused(_)) => prop_assert!(!welcomed),
                 Ok(AgentEvent::Revoked | AgentEvent::Nothing) => {}
                 Err(_) => return Ok(()),

@@ -112,6 +112,36 @@ impl Tap {
     ];
 }
 
+/// How an answer of a route says what it took, or that it takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metering {
+    /// It costs nothing: no meter reads it.
+    Free,
+    /// A chat completion, or a completion of the older kind, whole or as chunks.
+    Chat,
+    /// An answer of the Responses API, whole or as events.
+    Responses,
+    /// A response that was made, and perhaps billed, before: read again, or cancelled. Its usage
+    /// counts once for each response.
+    StoredResponse,
+    /// An answer of Anthropic's Messages API, whole or as events.
+    Messages,
+    /// Embeddings.
+    Embeddings,
+    /// Images, whole or as events.
+    Images,
+    /// What was said in a recording, as JSON, as events or as bare text.
+    Transcription,
+    /// Spoken text: events, or nothing but sound.
+    Speech,
+    /// The server's frames of a realtime session.
+    Realtime,
+    /// A container, which costs once where it is made.
+    Container,
+    /// The results of a batch: one answer on each line.
+    BatchResults,
+}
+
 /// What a route's request body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BodyKind {
@@ -181,6 +211,8 @@ pub struct Route {
     pub body: BodyKind,
     /// What it does with objects that live at the provider.
     pub objects: ObjectUse,
+    /// How its answers are metered.
+    pub metering: Metering,
 }
 
 impl Route {

@@ -5,9 +5,11 @@
 
 mod message;
 
+use super::receipts::{AckBatch, AgentLedger, Cosigned, HubLedger, LedgerFault, PricesOffer};
 use super::{Malformed, bounded_text};
 use crate::ids::{AccountId, AgentId, InstanceId, NodeId, SessionId};
 use crate::model::ModelPatterns;
+use crate::prices::Label;
 use crate::provider::Provider;
 use std::time::Duration;
 
@@ -19,8 +21,11 @@ impl Features {
     /// An agent's: it carries exchanges that ask for a WebSocket, and may answer them SWITCHED.
     pub const WEBSOCKET: Self = Self(1);
 
+    /// It keeps a ledger: an agent sends its receipts, a hub answers them and sends price books.
+    pub const LEDGER: Self = Self(1 << 1);
+
     /// What this build can do.
-    pub const OURS: Self = Self::WEBSOCKET;
+    pub const OURS: Self = Self(Self::WEBSOCKET.0 | Self::LEDGER.0);
 
     /// Whether all of `others` are among these.
     #[must_use]
@@ -146,6 +151,9 @@ pub struct Account {
     pub concurrency_max: u32,
     /// What it may be used for.
     pub permitted_use: PermittedUse,
+    /// Where it is served, as price books name it: a region or a data zone, never a host. `None` is
+    /// the provider's global one.
+    pub place: Option<Label>,
 }
 
 /// A deployment of an Azure account.
@@ -197,6 +205,8 @@ pub enum AgentMessage {
     Pong(u64),
     /// The agent is going away.
     Drain(Drain),
+    /// The agent's ledger greets.
+    Ledger(AgentLedger),
     /// A kind that this build does not know.
     Unknown,
 }
@@ -214,6 +224,16 @@ pub enum HubMessage {
     Drain(Drain),
     /// The agent is revoked; the connection closes, and it must not come back.
     Revoked,
+    /// The hub's ledger answers.
+    Ledger(HubLedger),
+    /// A price book comes.
+    Prices(PricesOffer),
+    /// What became of receipts.
+    Ack(AckBatch),
+    /// A checkpoint, cosigned.
+    Cosigned(Cosigned),
+    /// The agent's chain does not hold: no more receipts are taken on this session.
+    LedgerFault(LedgerFault),
     /// A kind that this build does not know.
     Unknown,
 }

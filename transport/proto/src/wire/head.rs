@@ -4,6 +4,7 @@
 //! them; values are bytes, unchanged; repeated lines keep their order.
 
 use super::Malformed;
+use super::ticket::TermsMessage;
 use crate::ids::{AccountId, ExchangeId};
 use crate::limits::{HEAD_BYTES_MAX, HEADER_LINES_MAX};
 use crate::provider::Provider;
@@ -12,18 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use prost::Message as _;
 use std::time::Duration;
 
-/// The node's evidence of a dispatch: which attempt of which exchange goes to which account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ticket {
-    /// The exchange.
-    pub exchange: ExchangeId,
-    /// Counts from 1.
-    pub attempt: u8,
-    /// The account that is to serve it.
-    pub account: AccountId,
-    /// When the node made the ticket.
-    pub issued_at: Timestamp,
-}
+pub use super::ticket::{Terms, Ticket};
 
 /// The head of a request, from hub to agent.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +80,7 @@ impl RequestHead {
             fields: fields_of(&self.headers)?,
             head_within_ms: u32::try_from(self.head_within.as_millis()).unwrap_or(u32::MAX),
             upgrade: self.upgrade,
+            terms: self.ticket.terms_message()?,
         };
         bounded(message.encode_to_vec())
     }
@@ -108,17 +99,16 @@ impl RequestHead {
             return Err(Malformed("request target"));
         }
         Ok(Self {
-            ticket: Ticket {
-                exchange: ExchangeId::from_slice(&message.exchange)
-                    .map_err(|_| Malformed("exchange id"))?,
-                attempt: u8::try_from(message.attempt)
+            ticket: Ticket::free(
+                ExchangeId::from_slice(&message.exchange).map_err(|_| Malformed("exchange id"))?,
+                u8::try_from(message.attempt)
                     .ok()
                     .filter(|attempt| *attempt > 0)
                     .ok_or(Malformed("attempt"))?,
-                account: AccountId::from_slice(&message.account)
-                    .map_err(|_| Malformed("account id"))?,
-                issued_at: Timestamp::from_micros(message.issued_at_us),
-            },
+                AccountId::from_slice(&message.account).map_err(|_| Malformed("account id"))?,
+                Timestamp::from_micros(message.issued_at_us),
+            )
+            .with_terms(message.terms)?,
             provider: Provider::from_number(message.provider).map_err(|_| Malformed("provider"))?,
             method: Method::from_bytes(message.method.as_bytes())
                 .map_err(|_| Malformed("method"))?,
@@ -292,6 +282,8 @@ struct RequestHeadMessage {
     head_within_ms: u32,
     #[prost(bool, tag = "10")]
     upgrade: bool,
+    #[prost(message, optional, tag = "11")]
+    terms: Option<TermsMessage>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

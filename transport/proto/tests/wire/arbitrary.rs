@@ -4,15 +4,22 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::time::Duration;
+use weft_proto::limits::{BOOKS_MAX, PRICE_BOOK_BYTES_MAX};
 use weft_proto::model::{ModelPattern, ModelPatterns};
+use weft_proto::money::{NanoUsd, Ratio};
+use weft_proto::prices::{BookHash, Label};
 use weft_proto::provider::Provider;
 use weft_proto::time::Timestamp;
 use weft_proto::wire::control::{
     Account, AccountsPage, AgentMessage, Deployment, Drain, Features, Health, Hello, HubMessage,
     PermittedUse, Refuse, RefuseCause, Welcome,
 };
-use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead, Ticket};
+use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead, Terms, Ticket};
 use weft_proto::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
+use weft_proto::wire::receipts::{
+    Ack, AckBatch, AgentLedger, ChainFault, ChainHead, Cosigned, Handover, HubLedger, JournalHead,
+    LedgerFault, PricesOffer, Verdict,
+};
 
 macro_rules! any_id {
     ($name:ident) => {
@@ -63,9 +70,12 @@ pub(crate) fn account() -> impl Strategy<Value = Account> {
         vec(deployment, 0..8),
         any::<u32>(),
         permitted_use(),
+        place(),
     );
-    parts.prop_map(|(id, provider, label, models, deployments, concurrency_max, permitted_use)| {
-        Account { id, provider, label, models, deployments, concurrency_max, permitted_use }
+    parts.prop_map(|parts| {
+        let (id, provider, label, models, deployments, concurrency_max, permitted_use, place) =
+            parts;
+        Account { id, provider, label, models, deployments, concurrency_max, permitted_use, place }
     })
 }
 
@@ -99,6 +109,91 @@ pub(crate) fn agent_message() -> impl Strategy<Value = AgentMessage> {
         health,
         any::<u64>().prop_map(AgentMessage::Pong),
         drain().prop_map(AgentMessage::Drain),
+        agent_ledger().prop_map(AgentMessage::Ledger),
+    ]
+}
+
+fn chain_head() -> impl Strategy<Value = ChainHead> {
+    (any::<u64>(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(epoch, size, leaf)| ChainHead {
+        epoch,
+        size,
+        leaf,
+    })
+}
+
+fn signature() -> impl Strategy<Value = [u8; 64]> {
+    vec(any::<u8>(), 64).prop_map(|bytes| bytes.try_into().unwrap())
+}
+
+fn handover() -> impl Strategy<Value = Option<Handover>> {
+    let handover =
+        (any::<[u8; 32]>(), signature()).prop_map(|(from, signature)| Handover { from, signature });
+    proptest::option::of(handover)
+}
+
+fn agent_ledger() -> impl Strategy<Value = AgentLedger> {
+    let books = vec(any::<[u8; 32]>().prop_map(BookHash::from_bytes), 0..=BOOKS_MAX);
+    let parts = (any::<[u8; 32]>(), handover(), proptest::option::of(chain_head()), books);
+    parts.prop_map(|(key, handover, head, books)| AgentLedger { key, handover, head, books })
+}
+
+fn ack() -> impl Strategy<Value = Ack> {
+    let verdict = proptest::sample::select(Verdict::ALL.to_vec());
+    let parts = (any_id!(ExchangeId), 1..=u8::MAX, any::<u64>(), verdict, 0..=i64::MAX);
+    parts.prop_map(|(exchange, attempt, seq, verdict, amount)| Ack {
+        exchange,
+        attempt,
+        seq,
+        verdict,
+        amount: NanoUsd::new(amount),
+    })
+}
+
+fn ledger_word() -> impl Strategy<Value = HubMessage> {
+    let ledger = (any::<[u8; 32]>(), handover(), proptest::option::of(chain_head()))
+        .prop_map(|(key, handover, accepted)| HubLedger { key, handover, accepted });
+    let size = 1..=u32::try_from(PRICE_BOOK_BYTES_MAX).unwrap();
+    let prices = (any::<[u8; 32]>(), size, signature(), any::<bool>()).prop_map(
+        |(hash, size, signature, active)| PricesOffer {
+            hash: BookHash::from_bytes(hash),
+            size,
+            signature,
+            active,
+        },
+    );
+    let acks = vec(ack(), 1..20);
+    let batch = (any_id!(AgentId), any::<u64>(), any::<u64>(), acks, signature()).prop_map(
+        |(agent, epoch, at, acks, signature)| AckBatch {
+            agent,
+            epoch,
+            at: Timestamp::from_micros(at),
+            acks,
+            signature,
+        },
+    );
+    let journal =
+        (any::<u64>(), any::<[u8; 32]>()).prop_map(|(size, root)| JournalHead { size, root });
+    let cosigned =
+        (any::<u64>(), any::<u64>(), any::<u64>(), signature(), proptest::option::of(journal))
+            .prop_map(|(epoch, size, at_secs, signature, hub)| Cosigned {
+                epoch,
+                size,
+                at_secs,
+                signature,
+                hub,
+            });
+    let fault = proptest::sample::select(ChainFault::ALL.to_vec());
+    let fault = (fault, any::<u64>(), any::<u64>()).prop_map(|(fault, epoch, seq)| LedgerFault {
+        fault,
+        epoch,
+        seq,
+    });
+    prop_oneof![
+        ledger.prop_map(HubMessage::Ledger),
+        prices.prop_map(HubMessage::Prices),
+        batch.prop_map(HubMessage::Ack),
+        cosigned.prop_map(HubMessage::Cosigned),
+        fault.prop_map(HubMessage::LedgerFault),
     ]
 }
 
@@ -118,6 +213,7 @@ pub(crate) fn hub_message() -> impl Strategy<Value = HubMessage> {
         any::<u64>().prop_map(HubMessage::Ping),
         drain().prop_map(HubMessage::Drain),
         Just(HubMessage::Revoked),
+        ledger_word(),
     ]
 }
 
@@ -141,6 +237,29 @@ pub(crate) fn headers() -> impl Strategy<Value = HeaderMap> {
     })
 }
 
+fn place() -> impl Strategy<Value = Option<Label>> {
+    proptest::option::of("[a-z0-9.-]{1,128}".prop_map(|text| Label::parse(&text).unwrap()))
+}
+
+fn terms() -> impl Strategy<Value = Option<(Terms, [u8; 32])>> {
+    let parts = (
+        any_id!(LeaseId),
+        any::<u64>(),
+        any::<[u8; 32]>(),
+        text(),
+        place(),
+        any::<u32>(),
+        0..=i64::MAX,
+        any::<[u8; 32]>(),
+    );
+    let terms = parts.prop_map(|(lease, counter, book, model, place, tier, cap, mac)| {
+        let book = BookHash::from_bytes(book);
+        let (tier, cap) = (Ratio::from_ppm(tier), NanoUsd::new(cap));
+        (Terms { lease, counter, book, model, place, tier, cap }, mac)
+    });
+    proptest::option::of(terms)
+}
+
 pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
     let ticket = (any_id!(ExchangeId), 1..=u8::MAX, any_id!(AccountId), any::<u64>()).prop_map(
         |(exchange, attempt, account, issued_at)| Ticket {
@@ -148,8 +267,14 @@ pub(crate) fn request_head() -> impl Strategy<Value = RequestHead> {
             attempt,
             account,
             issued_at: Timestamp::from_micros(issued_at),
+            terms: None,
+            mac: [0; 32],
         },
     );
+    let ticket = (ticket, terms()).prop_map(|(ticket, terms)| match terms {
+        Some((terms, mac)) => Ticket { terms: Some(terms), mac, ..ticket },
+        None => ticket,
+    });
     let method = "[A-Z]{1,20}".prop_map(|text| Method::from_bytes(text.as_bytes()).unwrap());
     let parts = (ticket, provider(), method, "/\\PC{0,200}", headers(), millis(), any::<bool>());
     parts.prop_map(|(ticket, provider, method, target, headers, head_within, upgrade)| {

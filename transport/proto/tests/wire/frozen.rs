@@ -5,6 +5,7 @@ use weft_proto::limits;
 use weft_proto::provider::Provider;
 use weft_proto::wire::control::{Features, RefuseCause};
 use weft_proto::wire::join::JoinRefusal;
+use weft_proto::wire::receipts::{ChainFault, Verdict};
 use weft_proto::wire::{AnswerKind, StreamKind};
 
 #[test]
@@ -23,6 +24,7 @@ fn abort_codes_keep_their_numbers_and_names() {
         (0x0b, "internal"),
         (0x0c, "replaced"),
         (0x0d, "enough"),
+        (0x0e, "balance_exhausted"),
     ];
     assert_eq!(AbortCode::ALL.map(|code| (code.number(), code.name())), frozen);
 }
@@ -52,12 +54,21 @@ fn close_codes_keep_their_numbers() {
 
 #[test]
 fn kinds_causes_and_providers_keep_their_numbers() {
-    let kinds = [StreamKind::Control, StreamKind::Exchange, StreamKind::Join];
-    assert_eq!(kinds.map(|kind| kind as u8), [1, 2, 3]);
+    let kinds = [
+        StreamKind::Control,
+        StreamKind::Exchange,
+        StreamKind::Join,
+        StreamKind::Receipts,
+        StreamKind::Prices,
+    ];
+    assert_eq!(kinds.map(|kind| kind as u8), [1, 2, 3, 4, 5]);
     assert_eq!([AnswerKind::Final, AnswerKind::Switched].map(|kind| kind as u8), [0x10, 0x11]);
     assert_eq!(Features::WEBSOCKET, Features(1 << 0));
+    assert_eq!(Features::LEDGER, Features(1 << 1));
+    assert_eq!(Verdict::ALL.map(|verdict| verdict as u8), [1, 2, 3, 4]);
+    assert_eq!(ChainFault::ALL.map(|fault| fault as u8), [1, 2, 3, 4, 5]);
     for byte in 0..=u8::MAX {
-        assert_eq!(StreamKind::from_byte(byte).is_ok(), (1..=3).contains(&byte));
+        assert_eq!(StreamKind::from_byte(byte).is_ok(), (1..=5).contains(&byte));
         assert_eq!(AnswerKind::from_byte(byte).is_ok(), (0x10..=0x11).contains(&byte));
     }
     let causes = [
@@ -101,6 +112,12 @@ fn the_limits_that_both_ends_must_share_are_those_of_the_document() {
     assert_eq!(limits::MODELS_PER_ACCOUNT_MAX, 64);
     assert_eq!(limits::TEXT_BYTES_MAX, 256);
     assert_eq!(limits::SLOTS_MAX, 8);
+    assert_eq!(limits::RECEIPT_BYTES_MAX, 17_408);
+    assert_eq!(limits::NOTE_BYTES_MAX, 4_096);
+    assert_eq!(limits::ACKS_PER_BATCH_MAX, 200);
+    assert_eq!(limits::RECEIPTS_IN_FLIGHT_MAX, 4_096);
+    assert_eq!(limits::PRICE_BOOK_BYTES_MAX, 4_194_304);
+    assert_eq!(limits::BOOKS_MAX, 16);
 }
 
 #[test]

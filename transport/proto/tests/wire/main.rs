@@ -4,5 +4,6 @@ mod arbitrary;
 mod frozen;
 mod golden;
 mod hostile;
+mod receipts;
 mod round_trip;
 mod samples;

@@ -11,6 +11,7 @@ use weft_proto::wire::control::{
 };
 use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead, Ticket};
 use weft_proto::wire::join::{JoinAnswer, JoinRequest};
+use weft_proto::wire::ticket::MAC_BYTES;
 
 /// The id that ends in this number.
 pub(crate) fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(number: u8) -> T {
@@ -49,6 +50,7 @@ pub(crate) fn own_account() -> Account {
         deployments: Vec::new(),
         concurrency_max: 64,
         permitted_use: PermittedUse::Own,
+        place: None,
     }
 }
 
@@ -61,7 +63,12 @@ pub(crate) fn azure_account() -> Account {
         deployments: vec![Deployment { name: "chat".to_owned(), model: "gpt-4o".to_owned() }],
         concurrency_max: 8,
         permitted_use: PermittedUse::Licensed { reference: "contract 17".to_owned() },
+        place: None,
     }
+}
+
+pub(crate) fn placed_account() -> Account {
+    Account { place: "eu".parse().ok(), ..azure_account() }
 }
 
 pub(crate) fn page(accounts: Vec<Account>) -> AccountsPage {
@@ -84,6 +91,8 @@ pub(crate) fn request_head() -> RequestHead {
             attempt: 1,
             account: id::<AccountId>(6),
             issued_at: Timestamp::from_secs(1_700_000_000),
+            terms: None,
+            mac: [0; MAC_BYTES],
         },
         provider: Provider::OpenAi,
         method: Method::POST,

@@ -5,6 +5,9 @@ use super::{JsonError, Piece, State, Token, Tokenizer, memchr2};
 const HIGH_SURROGATES: std::ops::RangeInclusive<u16> = 0xd800..=0xdbff;
 const LOW_SURROGATES: std::ops::RangeInclusive<u16> = 0xdc00..=0xdfff;
 
+/// Bytes of a string that are looked at one by one.
+const NEAR_BYTES: usize = 16;
+
 impl Tokenizer {
     /// Takes string bytes up to a quote, a backslash or the end; returns what follows them.
     pub(super) fn text<'b, E: From<JsonError>>(
@@ -13,14 +16,16 @@ impl Tokenizer {
         key: bool,
         on: &mut impl FnMut(usize, Token<'_>) -> Result<(), E>,
     ) -> Result<&'b [u8], E> {
-        let end = memchr2(b'"', b'\\', bytes);
-        let (raw, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        let (raw, rest) = bytes.split_at(text_length(bytes));
         if !raw.is_empty() {
             self.lone_surrogate(on)?;
-            let mut utf8 = self.utf8;
             // Folded without an early way out, so that it compiles to vector instructions.
-            let control = raw.iter().fold(false, |found, byte| found | (*byte < 0x20));
-            if control || utf8.feed(raw).is_err() {
+            let (control, any) = raw
+                .iter()
+                .fold((false, 0), |(control, any), byte| (control | (*byte < 0x20), any | *byte));
+            let plain = any.is_ascii() && self.utf8.is_empty();
+            let mut utf8 = self.utf8;
+            if control || !(plain || utf8.feed(raw).is_ok()) {
                 self.faulty(raw, on)?;
             }
             self.utf8 = utf8;
@@ -139,6 +144,17 @@ impl Tokenizer {
     }
 }
 
+/// How many bytes there are before a quote, a backslash or the end. Most strings are short: for
+/// them a look at each byte is over before a search has begun.
+fn text_length(bytes: &[u8]) -> usize {
+    let stops = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let near = &bytes[..bytes.len().min(NEAR_BYTES)];
+    near.iter().position(stops).unwrap_or_else(|| {
+        let far = memchr2(b'"', b'\\', &bytes[near.len()..]);
+        far.map_or(bytes.len(), |at| near.len() + at)
+    })
+}
+
 /// Checks UTF-8 in pieces; keeps at most the three bytes of an unfinished character.
 #[derive(Clone, Copy)]
 pub(super) struct Utf8Check {
@@ -176,6 +192,11 @@ impl Utf8Check {
                 Ok(())
             }
         }
+    }
+
+    /// Whether no character is unfinished.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// A character may not go on across an escape or the end of its string.

@@ -154,6 +154,28 @@ fn later_answers_are_refused_and_their_absence_is_not() {
 }
 
 #[test]
+fn later_answers_pass_where_somebody_bills_them_if_they_are_asked_for_once_and_plainly() {
+    for (body, passes) in [
+        (r#"{"model":"m","background":true}"#, true),
+        (r#"{"background":false,"model":"m"}"#, true),
+        (r#"{"background":null,"model":"m"}"#, true),
+        (r#"{"back\u0067round":true}"#, true),
+        (r#"{"background":1}"#, false),
+        (r#"{"background":"true"}"#, false),
+        (r#"{"background":{"x":true}}"#, false),
+        (r#"{"Background":true}"#, false),
+        (r#"{"background":true,"background":false}"#, false),
+        (r#"{"background":true,"Background":true}"#, false),
+    ] {
+        let mut scan = ModelScan::new(Dialect::OpenAi);
+        scan.takes_later();
+        let fed = scan.feed(body.as_bytes()).and_then(|()| scan.finish());
+        let wanted = if passes { Ok(()) } else { Err(ScanError::BilledLater) };
+        assert_eq!(fed.map(drop), wanted, "{body}");
+    }
+}
+
+#[test]
 fn store_is_reported_where_it_is_a_boolean() {
     for (text, wanted) in [
         (r#"{"store":true}"#, Some(true)),

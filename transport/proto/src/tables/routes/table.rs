@@ -5,9 +5,17 @@
 
 use http::Method;
 
-use super::{BodyKind, ModelSource, ObjectUse, Route, RouteKind, Tap};
+use super::{BodyKind, Metering, ModelSource, ObjectUse, Route, RouteKind, Tap};
 use crate::objects::ObjectKind;
 use crate::provider::Provider::{self, Anthropic, Azure, DeepSeek, OpenAi};
+
+impl Route {
+    /// The same, metered so.
+    const fn metered(mut self, metering: Metering) -> Self {
+        self.metering = metering;
+        self
+    }
+}
 
 const fn relayed(
     provider: Provider,
@@ -25,6 +33,7 @@ const fn relayed(
         kind: RouteKind::Relay,
         body,
         objects: ObjectUse::None,
+        metering: Metering::Free,
     }
 }
 
@@ -56,6 +65,7 @@ const fn by_hub(
         kind: RouteKind::MadeByHub,
         body: BodyKind::None,
         objects: ObjectUse::None,
+        metering: Metering::Free,
     }
 }
 
@@ -76,6 +86,7 @@ const fn making(
         kind,
         body: BodyKind::Json,
         objects,
+        metering: Metering::Free,
     }
 }
 
@@ -88,8 +99,9 @@ const fn object(
     body: BodyKind,
     objects: ObjectUse,
 ) -> Route {
-    let model = ModelSource::NotNeeded;
-    Route { provider, method, pattern, name, model, kind: RouteKind::Relay, body, objects }
+    let (model, kind) = (ModelSource::NotNeeded, RouteKind::Relay);
+    let metering = Metering::Free;
+    Route { provider, method, pattern, name, model, kind, body, objects, metering }
 }
 
 const fn get(
@@ -135,6 +147,7 @@ const fn listed(
         kind: RouteKind::ListedByHub,
         body: BodyKind::None,
         objects: ObjectUse::Lists(kind),
+        metering: Metering::Free,
     }
 }
 
@@ -148,6 +161,7 @@ const fn websocket(provider: Provider, pattern: &'static str, name: &'static str
         kind: RouteKind::WebSocket,
         body: BodyKind::None,
         objects: ObjectUse::None,
+        metering: Metering::Free,
     }
 }
 
@@ -166,20 +180,21 @@ const MESSAGES: ObjectUse = ObjectUse::Makes(Tap::Messages);
 /// Everything that passes.
 pub static ROUTES: &[Route] = &[
     // OpenAI
-    making(OpenAi, "/v1/chat/completions", "chat", CHAT),
-    making(OpenAi, "/v1/responses", "responses", RESPONSE),
-    making(OpenAi, "/v1/responses/compact", "responses_compact", RESPONSE),
-    json(OpenAi, "/v1/embeddings", "embeddings"),
-    json(OpenAi, "/v1/images/generations", "images_generate"),
-    form(OpenAi, "/v1/images/edits", "images_edit"),
-    form(OpenAi, "/v1/images/variations", "images_vary"),
-    form(OpenAi, "/v1/audio/transcriptions", "transcribe"),
-    form(OpenAi, "/v1/audio/translations", "translate"),
-    json(OpenAi, "/v1/audio/speech", "speech"),
+    making(OpenAi, "/v1/chat/completions", "chat", CHAT).metered(Metering::Chat),
+    making(OpenAi, "/v1/responses", "responses", RESPONSE).metered(Metering::Responses),
+    making(OpenAi, "/v1/responses/compact", "responses_compact", RESPONSE)
+        .metered(Metering::Responses),
+    json(OpenAi, "/v1/embeddings", "embeddings").metered(Metering::Embeddings),
+    json(OpenAi, "/v1/images/generations", "images_generate").metered(Metering::Images),
+    form(OpenAi, "/v1/images/edits", "images_edit").metered(Metering::Images),
+    form(OpenAi, "/v1/images/variations", "images_vary").metered(Metering::Images),
+    form(OpenAi, "/v1/audio/transcriptions", "transcribe").metered(Metering::Transcription),
+    form(OpenAi, "/v1/audio/translations", "translate").metered(Metering::Transcription),
+    json(OpenAi, "/v1/audio/speech", "speech").metered(Metering::Speech),
     by_hub(OpenAi, "/v1/models", "models", ModelSource::None),
     by_hub(OpenAi, "/v1/models/{model}", "model", ModelSource::Path),
     // OpenAI: realtime, and what lives there
-    websocket(OpenAi, "/v1/realtime", "realtime"),
+    websocket(OpenAi, "/v1/realtime", "realtime").metered(Metering::Realtime),
     listed(OpenAi, "/v1/files", "files", ObjectKind::File),
     post(OpenAi, "/v1/files", "file_make", BodyKind::Multipart, FILE),
     get(OpenAi, "/v1/files/{file}", "file", READS),
@@ -190,7 +205,7 @@ pub static ROUTES: &[Route] = &[
     post(OpenAi, "/v1/uploads/{upload}/complete", "upload_complete", BodyKind::Json, UPLOAD),
     post(OpenAi, "/v1/uploads/{upload}/cancel", "upload_cancel", BodyKind::OptionalJson, READS),
     making(OpenAi, "/v1/responses/input_tokens", "input_tokens", READS),
-    get(OpenAi, "/v1/responses/{response}", "response", RESPONSE),
+    get(OpenAi, "/v1/responses/{response}", "response", RESPONSE).metered(Metering::StoredResponse),
     delete(OpenAi, "/v1/responses/{response}", "response_delete", DELETES),
     post(
         OpenAi,
@@ -198,7 +213,8 @@ pub static ROUTES: &[Route] = &[
         "response_cancel",
         BodyKind::OptionalJson,
         RESPONSE,
-    ),
+    )
+    .metered(Metering::StoredResponse),
     get(OpenAi, "/v1/responses/{response}/input_items", "input_items", ITEMS),
     post(OpenAi, "/v1/conversations", "conversation_make", BodyKind::OptionalJson, CONVERSATION),
     get(OpenAi, "/v1/conversations/{conversation}", "conversation", READS),
@@ -209,7 +225,8 @@ pub static ROUTES: &[Route] = &[
     get(OpenAi, "/v1/conversations/{conversation}/items/{member}", "item", READS),
     delete(OpenAi, "/v1/conversations/{conversation}/items/{member}", "item_delete", READS),
     listed(OpenAi, "/v1/containers", "containers", ObjectKind::Container),
-    post(OpenAi, "/v1/containers", "container_make", BodyKind::Json, CONTAINER),
+    post(OpenAi, "/v1/containers", "container_make", BodyKind::Json, CONTAINER)
+        .metered(Metering::Container),
     get(OpenAi, "/v1/containers/{container}", "container", READS),
     delete(OpenAi, "/v1/containers/{container}", "container_delete", DELETES),
     get(OpenAi, "/v1/containers/{container}/files", "container_files", CONTAINER_FILES),
@@ -229,20 +246,21 @@ pub static ROUTES: &[Route] = &[
         READS,
     ),
     // Azure, v1
-    making(Azure, "/openai/v1/chat/completions", "chat", CHAT),
-    making(Azure, "/openai/v1/responses", "responses", RESPONSE),
-    making(Azure, "/openai/v1/responses/compact", "responses_compact", RESPONSE),
-    json(Azure, "/openai/v1/embeddings", "embeddings"),
-    json(Azure, "/openai/v1/images/generations", "images_generate"),
-    form(Azure, "/openai/v1/images/edits", "images_edit"),
-    form(Azure, "/openai/v1/images/variations", "images_vary"),
-    form(Azure, "/openai/v1/audio/transcriptions", "transcribe"),
-    form(Azure, "/openai/v1/audio/translations", "translate"),
-    json(Azure, "/openai/v1/audio/speech", "speech"),
+    making(Azure, "/openai/v1/chat/completions", "chat", CHAT).metered(Metering::Chat),
+    making(Azure, "/openai/v1/responses", "responses", RESPONSE).metered(Metering::Responses),
+    making(Azure, "/openai/v1/responses/compact", "responses_compact", RESPONSE)
+        .metered(Metering::Responses),
+    json(Azure, "/openai/v1/embeddings", "embeddings").metered(Metering::Embeddings),
+    json(Azure, "/openai/v1/images/generations", "images_generate").metered(Metering::Images),
+    form(Azure, "/openai/v1/images/edits", "images_edit").metered(Metering::Images),
+    form(Azure, "/openai/v1/images/variations", "images_vary").metered(Metering::Images),
+    form(Azure, "/openai/v1/audio/transcriptions", "transcribe").metered(Metering::Transcription),
+    form(Azure, "/openai/v1/audio/translations", "translate").metered(Metering::Transcription),
+    json(Azure, "/openai/v1/audio/speech", "speech").metered(Metering::Speech),
     by_hub(Azure, "/openai/v1/models", "models", ModelSource::None),
     by_hub(Azure, "/openai/v1/models/{model}", "model", ModelSource::Path),
     // Azure, v1: realtime, and what lives there
-    websocket(Azure, "/openai/v1/realtime", "realtime"),
+    websocket(Azure, "/openai/v1/realtime", "realtime").metered(Metering::Realtime),
     listed(Azure, "/openai/v1/files", "files", ObjectKind::File),
     post(Azure, "/openai/v1/files", "file_make", BodyKind::Multipart, FILE),
     get(Azure, "/openai/v1/files/{file}", "file", READS),
@@ -259,7 +277,8 @@ pub static ROUTES: &[Route] = &[
         READS,
     ),
     making(Azure, "/openai/v1/responses/input_tokens", "input_tokens", READS),
-    get(Azure, "/openai/v1/responses/{response}", "response", RESPONSE),
+    get(Azure, "/openai/v1/responses/{response}", "response", RESPONSE)
+        .metered(Metering::StoredResponse),
     delete(Azure, "/openai/v1/responses/{response}", "response_delete", DELETES),
     post(
         Azure,
@@ -267,7 +286,8 @@ pub static ROUTES: &[Route] = &[
         "response_cancel",
         BodyKind::OptionalJson,
         RESPONSE,
-    ),
+    )
+    .metered(Metering::StoredResponse),
     get(Azure, "/openai/v1/responses/{response}/input_items", "input_items", ITEMS),
     post(
         Azure,
@@ -296,7 +316,8 @@ pub static ROUTES: &[Route] = &[
     get(Azure, "/openai/v1/conversations/{conversation}/items/{member}", "item", READS),
     delete(Azure, "/openai/v1/conversations/{conversation}/items/{member}", "item_delete", READS),
     listed(Azure, "/openai/v1/containers", "containers", ObjectKind::Container),
-    post(Azure, "/openai/v1/containers", "container_make", BodyKind::Json, CONTAINER),
+    post(Azure, "/openai/v1/containers", "container_make", BodyKind::Json, CONTAINER)
+        .metered(Metering::Container),
     get(Azure, "/openai/v1/containers/{container}", "container", READS),
     delete(Azure, "/openai/v1/containers/{container}", "container_delete", DELETES),
     get(Azure, "/openai/v1/containers/{container}/files", "container_files", CONTAINER_FILES),
@@ -330,28 +351,38 @@ pub static ROUTES: &[Route] = &[
         model: ModelSource::Deployment,
         kind: RouteKind::Relay,
         body: BodyKind::Json,
+        metering: Metering::Chat,
     },
-    dated("/openai/deployments/{deployment}/embeddings", "embeddings", BodyKind::Json),
-    dated("/openai/deployments/{deployment}/images/generations", "images_generate", BodyKind::Json),
-    dated("/openai/deployments/{deployment}/images/edits", "images_edit", BodyKind::Multipart),
-    dated("/openai/deployments/{deployment}/images/variations", "images_vary", BodyKind::Multipart),
+    dated("/openai/deployments/{deployment}/embeddings", "embeddings", BodyKind::Json)
+        .metered(Metering::Embeddings),
+    dated("/openai/deployments/{deployment}/images/generations", "images_generate", BodyKind::Json)
+        .metered(Metering::Images),
+    dated("/openai/deployments/{deployment}/images/edits", "images_edit", BodyKind::Multipart)
+        .metered(Metering::Images),
+    dated("/openai/deployments/{deployment}/images/variations", "images_vary", BodyKind::Multipart)
+        .metered(Metering::Images),
     dated(
         "/openai/deployments/{deployment}/audio/transcriptions",
         "transcribe",
         BodyKind::Multipart,
-    ),
-    dated("/openai/deployments/{deployment}/audio/translations", "translate", BodyKind::Multipart),
-    dated("/openai/deployments/{deployment}/audio/speech", "speech", BodyKind::Json),
-    making(Azure, "/openai/responses", "responses", RESPONSE),
-    making(Azure, "/openai/responses/compact", "responses_compact", RESPONSE),
-    websocket(Azure, "/openai/realtime", "realtime"),
+    )
+    .metered(Metering::Transcription),
+    dated("/openai/deployments/{deployment}/audio/translations", "translate", BodyKind::Multipart)
+        .metered(Metering::Transcription),
+    dated("/openai/deployments/{deployment}/audio/speech", "speech", BodyKind::Json)
+        .metered(Metering::Speech),
+    making(Azure, "/openai/responses", "responses", RESPONSE).metered(Metering::Responses),
+    making(Azure, "/openai/responses/compact", "responses_compact", RESPONSE)
+        .metered(Metering::Responses),
+    websocket(Azure, "/openai/realtime", "realtime").metered(Metering::Realtime),
     listed(Azure, "/openai/files", "files", ObjectKind::File),
     post(Azure, "/openai/files", "file_make", BodyKind::Multipart, FILE),
     get(Azure, "/openai/files/{file}", "file", READS),
     delete(Azure, "/openai/files/{file}", "file_delete", DELETES),
     get(Azure, "/openai/files/{file}/content", "file_content", READS),
     making(Azure, "/openai/responses/input_tokens", "input_tokens", READS),
-    get(Azure, "/openai/responses/{response}", "response", RESPONSE),
+    get(Azure, "/openai/responses/{response}", "response", RESPONSE)
+        .metered(Metering::StoredResponse),
     delete(Azure, "/openai/responses/{response}", "response_delete", DELETES),
     post(
         Azure,
@@ -359,12 +390,13 @@ pub static ROUTES: &[Route] = &[
         "response_cancel",
         BodyKind::OptionalJson,
         RESPONSE,
-    ),
+    )
+    .metered(Metering::StoredResponse),
     get(Azure, "/openai/responses/{response}/input_items", "input_items", ITEMS),
     by_hub(Azure, "/openai/models", "models", ModelSource::None),
     by_hub(Azure, "/openai/models/{model}", "model", ModelSource::Path),
     // Anthropic
-    making(Anthropic, "/v1/messages", "messages", MESSAGES),
+    making(Anthropic, "/v1/messages", "messages", MESSAGES).metered(Metering::Messages),
     json(Anthropic, "/v1/messages/count_tokens", "count_tokens"),
     listed(Anthropic, "/v1/files", "files", ObjectKind::File),
     post(Anthropic, "/v1/files", "file_make", BodyKind::Multipart, FILE),
@@ -374,13 +406,13 @@ pub static ROUTES: &[Route] = &[
     by_hub(Anthropic, "/v1/models", "models", ModelSource::None),
     by_hub(Anthropic, "/v1/models/{model}", "model", ModelSource::Path),
     // DeepSeek: the OpenAI dialect at `/` and `/v1`, prefix and fill-in-the-middle under `/beta`
-    json(DeepSeek, "/chat/completions", "chat"),
-    json(DeepSeek, "/v1/chat/completions", "chat"),
-    json(DeepSeek, "/beta/chat/completions", "chat"),
-    json(DeepSeek, "/beta/completions", "completions"),
-    json(DeepSeek, "/responses", "responses"),
-    json(DeepSeek, "/v1/responses", "responses"),
-    json(DeepSeek, "/anthropic/v1/messages", "messages"),
+    json(DeepSeek, "/chat/completions", "chat").metered(Metering::Chat),
+    json(DeepSeek, "/v1/chat/completions", "chat").metered(Metering::Chat),
+    json(DeepSeek, "/beta/chat/completions", "chat").metered(Metering::Chat),
+    json(DeepSeek, "/beta/completions", "completions").metered(Metering::Chat),
+    json(DeepSeek, "/responses", "responses").metered(Metering::Responses),
+    json(DeepSeek, "/v1/responses", "responses").metered(Metering::Responses),
+    json(DeepSeek, "/anthropic/v1/messages", "messages").metered(Metering::Messages),
     by_hub(DeepSeek, "/models", "models", ModelSource::None),
     by_hub(DeepSeek, "/v1/models", "models", ModelSource::None),
     by_hub(DeepSeek, "/models/{model}", "model", ModelSource::Path),

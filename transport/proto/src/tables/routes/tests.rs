@@ -26,6 +26,31 @@ fn every_row_is_found_by_its_own_example_and_by_no_other_method() {
 }
 
 #[test]
+fn every_row_that_costs_is_metered_and_every_other_is_free() {
+    for row in ROUTES {
+        let wanted = match row.name {
+            "chat" | "completions" => Metering::Chat,
+            "responses" | "responses_compact" => Metering::Responses,
+            "response" | "response_cancel" => Metering::StoredResponse,
+            "messages" => Metering::Messages,
+            "embeddings" => Metering::Embeddings,
+            "images_generate" | "images_edit" | "images_vary" => Metering::Images,
+            "transcribe" | "translate" => Metering::Transcription,
+            "speech" => Metering::Speech,
+            "realtime" => Metering::Realtime,
+            "container_make" => Metering::Container,
+            _ => Metering::Free,
+        };
+        assert_eq!(row.metering, wanted, "{} {}", row.method, row.pattern);
+        // Whatever asks a model for an answer costs, but for counting its tokens.
+        let asks = row.model != ModelSource::NotNeeded
+            && matches!(row.kind, RouteKind::Relay | RouteKind::WebSocket);
+        let counts = ["input_tokens", "count_tokens"].contains(&row.name);
+        assert!(!asks || counts || wanted != Metering::Free, "{} is free", row.pattern);
+    }
+}
+
+#[test]
 fn every_method_of_an_open_path_has_a_row_of_its_own() {
     for row in ROUTES {
         let path = example(row.pattern);

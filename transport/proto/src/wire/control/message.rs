@@ -8,7 +8,11 @@ use crate::ids::{AccountId, AgentId, InstanceId, NodeId, SessionId};
 use crate::limits::{ACCOUNTS_PER_PAGE_MAX, MESSAGE_BYTES_MAX, MODELS_PER_ACCOUNT_MAX};
 use crate::model::{InvalidModel, ModelPattern, ModelPatterns};
 use crate::provider::Provider;
-use crate::wire::{Malformed, bounded_message};
+use crate::wire::receipts::{
+    AckBatchMessage, AgentLedgerMessage, CosignedMessage, FaultMessage, HubLedgerMessage,
+    PricesMessage,
+};
+use crate::wire::{Malformed, bounded_message, place, place_text};
 use prost::Message as _;
 use std::time::Duration;
 
@@ -23,6 +27,7 @@ impl ControlMessage for AgentMessage {
             })),
             Self::Pong(nonce) => Some(agent_envelope::Kind::Pong(*nonce)),
             Self::Drain(drain) => Some(agent_envelope::Kind::Drain(drain.into())),
+            Self::Ledger(ledger) => Some(agent_envelope::Kind::Ledger(ledger.try_into()?)),
             Self::Unknown => None,
         };
         bounded_message(AgentEnvelope { kind }.encode_to_vec())
@@ -44,6 +49,7 @@ impl ControlMessage for AgentMessage {
             }),
             Some(agent_envelope::Kind::Pong(nonce)) => Self::Pong(nonce),
             Some(agent_envelope::Kind::Drain(drain)) => Self::Drain(drain.into()),
+            Some(agent_envelope::Kind::Ledger(ledger)) => Self::Ledger(ledger.try_into()?),
         })
     }
 }
@@ -65,6 +71,11 @@ impl ControlMessage for HubMessage {
             Self::Ping(nonce) => Some(hub_envelope::Kind::Ping(*nonce)),
             Self::Drain(drain) => Some(hub_envelope::Kind::Drain(drain.into())),
             Self::Revoked => Some(hub_envelope::Kind::Revoked(EmptyMessage {})),
+            Self::Ledger(ledger) => Some(hub_envelope::Kind::Ledger(ledger.into())),
+            Self::Prices(offer) => Some(hub_envelope::Kind::Prices(offer.try_into()?)),
+            Self::Ack(batch) => Some(hub_envelope::Kind::Ack(batch.try_into()?)),
+            Self::Cosigned(cosigned) => Some(hub_envelope::Kind::Cosigned(cosigned.into())),
+            Self::LedgerFault(fault) => Some(hub_envelope::Kind::LedgerFault(fault.into())),
             Self::Unknown => None,
         };
         bounded_message(HubEnvelope { kind }.encode_to_vec())
@@ -95,6 +106,11 @@ impl ControlMessage for HubMessage {
             Some(hub_envelope::Kind::Ping(nonce)) => Self::Ping(nonce),
             Some(hub_envelope::Kind::Drain(drain)) => Self::Drain(drain.into()),
             Some(hub_envelope::Kind::Revoked(EmptyMessage {})) => Self::Revoked,
+            Some(hub_envelope::Kind::Ledger(ledger)) => Self::Ledger(ledger.try_into()?),
+            Some(hub_envelope::Kind::Prices(offer)) => Self::Prices(offer.try_into()?),
+            Some(hub_envelope::Kind::Ack(batch)) => Self::Ack(batch.try_into()?),
+            Some(hub_envelope::Kind::Cosigned(cosigned)) => Self::Cosigned(cosigned.try_into()?),
+            Some(hub_envelope::Kind::LedgerFault(fault)) => Self::LedgerFault(fault.try_into()?),
         })
     }
 }
@@ -183,6 +199,7 @@ impl TryFrom<&Account> for AccountMessage {
             concurrency_max: account.concurrency_max,
             permitted_use,
             reference,
+            place: place_text(account.place.as_ref()),
         })
     }
 }
@@ -217,6 +234,7 @@ impl TryFrom<AccountMessage> for Account {
                 4 => PermittedUse::Licensed { reference: label(&account.reference)? },
                 _ => return Err(Malformed("permitted use")),
             },
+            place: place(&account.place)?,
         })
     }
 }
@@ -247,7 +265,7 @@ fn millis(duration: Duration) -> u32 {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct AgentEnvelope {
-    #[prost(oneof = "agent_envelope::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "agent_envelope::Kind", tags = "1, 2, 3, 4, 5, 6")]
     kind: Option<agent_envelope::Kind>,
 }
 
@@ -264,12 +282,14 @@ mod agent_envelope {
         Pong(u64),
         #[prost(message, tag = "5")]
         Drain(super::DrainMessage),
+        #[prost(message, tag = "6")]
+        Ledger(super::AgentLedgerMessage),
     }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct HubEnvelope {
-    #[prost(oneof = "hub_envelope::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "hub_envelope::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     kind: Option<hub_envelope::Kind>,
 }
 
@@ -286,6 +306,16 @@ mod hub_envelope {
         Drain(super::DrainMessage),
         #[prost(message, tag = "5")]
         Revoked(super::EmptyMessage),
+        #[prost(message, tag = "6")]
+        Ledger(super::HubLedgerMessage),
+        #[prost(message, tag = "7")]
+        Prices(super::PricesMessage),
+        #[prost(message, tag = "8")]
+        Ack(super::AckBatchMessage),
+        #[prost(message, tag = "9")]
+        Cosigned(super::CosignedMessage),
+        #[prost(message, tag = "10")]
+        LedgerFault(super::FaultMessage),
     }
 }
 
@@ -356,6 +386,8 @@ struct AccountMessage {
     permitted_use: u32,
     #[prost(string, tag = "8")]
     reference: String,
+    #[prost(string, tag = "9")]
+    place: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
