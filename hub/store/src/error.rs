@@ -1,4 +1,6 @@
-//! How a repository fails. Four ways, so that a caller can answer each.
+//! How a repository fails. Five ways, so that a caller can answer each.
+
+use crate::SelfDealing;
 
 /// Why a repository did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +17,9 @@ pub enum StoreError {
         /// What is taken.
         what: &'static str,
     },
+    /// A user could earn more at its own owner's accounts than it pays. Nothing was written.
+    #[error("{0}")]
+    SelfDealing(Box<SelfDealing>),
     /// The store cannot be reached, is full of waiting work, or is closed. Trying again may help.
     #[error("the store is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -1,6 +1,6 @@
 //! Keys: the secrets by which users are known, kept as hashes.
 
-use crate::{InvalidName, KeyHash, Name, Networks, Page, StoreError, User};
+use crate::{InvalidName, KeyHash, Name, Networks, Page, SpendLimits, StoreError, User};
 use async_trait::async_trait;
 use serde::Serialize;
 use std::fmt;
@@ -93,6 +93,11 @@ pub struct Key {
     pub expires_at: Option<Timestamp>,
     /// Where it may be used from.
     pub networks: Networks,
+    /// The price zone; `None` for its user's.
+    pub zone: Option<Name>,
+    /// The most that it may spend. Not serialised.
+    #[serde(skip)]
+    pub limits: SpendLimits,
     /// When it was made, in microseconds since 1970.
     pub created_at: Timestamp,
     /// When it was revoked, in microseconds since 1970.
@@ -106,7 +111,7 @@ pub trait Keys: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where the hash is taken, [`StoreError::NotFound`] where there is no
-    /// such user.
+    /// such user or zone, [`StoreError::SelfDealing`].
     async fn create(&self, key: &Key) -> Result<(), StoreError>;
 
     /// The key with this hash and its user, also where it is revoked or expired, or the user
@@ -121,6 +126,12 @@ pub trait Keys: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
     async fn list(&self, user: UserId, page: Page<KeyId>) -> Result<Vec<Key>, StoreError>;
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
+    async fn find(&self, id: KeyId) -> Result<Option<Key>, StoreError>;
 
     /// Revokes a key at `at`, and returns it as it stands then. The first revocation stands.
     ///

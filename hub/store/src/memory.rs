@@ -5,23 +5,29 @@
 //! same order. Nothing here is bounded but by what is put in: it is no store for production.
 
 mod agents;
+mod codes;
 mod invites;
 mod keys;
+mod ledger;
 mod objects;
 mod outcomes;
 mod owners;
+mod payouts;
+mod pending_bills;
+mod price_books;
+mod receipts;
+mod terms;
 mod users;
 
-use crate::{
-    Agent, Agents, Home, Invite, Invites, Key, KeyHash, Keys, Name, Object, Objects, Outcome,
-    Outcomes, Owner, Owners, Page, SpkiHash, Store, StoreError, TokenHash, User, Users,
-};
+use crate::store::repositories;
+use crate::{Activation, Agent, Code, Home, Invite, KeptBook, Key, KeyHash, Name, Object, Outcome, Owner, Page, Payout, SpkiHash, Store, StoreError, Subject, TokenHash, User};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weft_proto::ids::{AgentId, ExchangeId, InviteId, KeyId, OwnerId, UserId};
 use weft_proto::objects::ObjectId;
+use weft_proto::prices::BookHash;
 
 /// A [`Store`] that forgets everything when it is dropped.
 #[derive(Debug, Default)]
@@ -60,6 +66,14 @@ struct Tables {
     agents_by_spki: BTreeMap<SpkiHash, AgentId>,
     outcomes: BTreeMap<ExchangeId, Outcome>,
     objects: BTreeMap<(Home, ObjectId), Object>,
+    ledger: ledger::Books,
+    terms: terms::TermsTables,
+    codes: BTreeMap<TokenHash, Code>,
+    payouts: BTreeMap<Subject, Payout>,
+    price_books: BTreeMap<BookHash, KeptBook>,
+    activations: Vec<Activation>,
+    receipts: receipts::ReceiptTables,
+    pending_bills: pending_bills::PendingTables,
 }
 
 /// The store was closed.
@@ -94,33 +108,7 @@ fn page<Id: Ord, Row: Clone>(rows: &BTreeMap<Id, Row>, page: Page<Id>) -> Vec<Ro
 
 #[async_trait]
 impl Store for MemoryStore {
-    fn users(&self) -> Arc<dyn Users> {
-        Arc::<Memory>::clone(&self.0)
-    }
-
-    fn keys(&self) -> Arc<dyn Keys> {
-        Arc::<Memory>::clone(&self.0)
-    }
-
-    fn owners(&self) -> Arc<dyn Owners> {
-        Arc::<Memory>::clone(&self.0)
-    }
-
-    fn invites(&self) -> Arc<dyn Invites> {
-        Arc::<Memory>::clone(&self.0)
-    }
-
-    fn agents(&self) -> Arc<dyn Agents> {
-        Arc::<Memory>::clone(&self.0)
-    }
-
-    fn outcomes(&self) -> Arc<dyn Outcomes> {
-        Arc::<Memory>::clone(&self.0)
-    }
-
-    fn objects(&self) -> Arc<dyn Objects> {
-        Arc::<Memory>::clone(&self.0)
-    }
+    repositories!(Memory);
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.0.with(|_| Ok(()))

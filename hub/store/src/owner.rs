@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use std::fmt;
 use weft_proto::ids::OwnerId;
+use weft_proto::money::Ratio;
 use weft_proto::time::Timestamp;
 
 /// Who runs agents, and later earns.
@@ -16,6 +17,8 @@ pub struct Owner {
     pub name: Name,
     /// When it was made, in microseconds since 1970.
     pub created_at: Timestamp,
+    /// What its accounts earn of list prices, where they have no tier of their own.
+    pub tier: Ratio,
 }
 
 /// The owners.
@@ -26,6 +29,18 @@ pub trait Owners: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::Conflict`] where another owner has the candidate's id.
     async fn find_or_create(&self, candidate: &Owner) -> Result<Owner, StoreError>;
+
+    /// The owner with this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
+    async fn find_by_name(&self, name: &Name) -> Result<Option<Owner>, StoreError>;
+
+    /// The owner with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
+    async fn find(&self, id: OwnerId) -> Result<Option<Owner>, StoreError>;
 
     /// One page of all owners.
     ///

@@ -18,26 +18,30 @@
 //!   (<https://sqlite.org/wal.html>, the WAL-reset bug).
 //! - A file that a newer version has migrated is refused, never changed.
 
-mod agents;
-mod invites;
-mod keys;
-mod objects;
+/// A `SELECT` whose rows nobody else may change until the transaction ends: here every transaction
+/// that writes has the file for itself.
+macro_rules! lock {
+    ($statement:expr) => {
+        $statement
+    };
+}
+
 mod open;
-mod outcomes;
-mod owners;
-mod row;
+#[path = "sqlite/tables.rs"]
+mod tables;
 pub mod upkeep;
-mod users;
 
 pub use open::OpenError;
 
-use crate::{Agents, Invites, Keys, Objects, Outcomes, Owners, Store, StoreError, Users};
+use crate::store::repositories;
+use crate::{Store, StoreError};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteQueryResult};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteQueryResult, SqliteRow};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tables::fault;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -55,6 +59,12 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a call waits for a connection of its pool.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the statements are bound for; see [`tables`].
+type Engine = sqlx::Sqlite;
+type Connection = SqliteConnection;
+type Row = SqliteRow;
+type Done = SqliteQueryResult;
 
 /// A [`Store`] in one file.
 #[derive(Debug)]
@@ -120,37 +130,33 @@ impl Db {
         });
         task.await.map_err(StoreError::unavailable)?
     }
+
+    /// Runs `work`, which only reads, on one connection: all that it reads is of one moment. In a
+    /// task, lest a dropped call leaves a connection at that moment for ever.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        let readers = self.readers.clone();
+        let task = self.tasks.spawn(async move {
+            let mut moment = readers.begin().await.map_err(fault)?;
+            let read = work(&mut moment).await;
+            moment.rollback().await.map_err(fault)?;
+            read
+        });
+        task.await.map_err(StoreError::unavailable)?
+    }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
-    fn users(&self) -> Arc<dyn Users> {
-        Arc::<Db>::clone(&self.0)
-    }
-
-    fn keys(&self) -> Arc<dyn Keys> {
-        Arc::<Db>::clone(&self.0)
-    }
-
-    fn owners(&self) -> Arc<dyn Owners> {
-        Arc::<Db>::clone(&self.0)
-    }
-
-    fn invites(&self) -> Arc<dyn Invites> {
-        Arc::<Db>::clone(&self.0)
-    }
-
-    fn agents(&self) -> Arc<dyn Agents> {
-        Arc::<Db>::clone(&self.0)
-    }
-
-    fn outcomes(&self) -> Arc<dyn Outcomes> {
-        Arc::<Db>::clone(&self.0)
-    }
-
-    fn objects(&self) -> Arc<dyn Objects> {
-        Arc::<Db>::clone(&self.0)
-    }
+    repositories!(Db);
 
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.0.readers).await.map(drop).map_err(fault)
@@ -165,31 +171,6 @@ impl Store for SqliteStore {
         self.0.tasks.wait().await;
         self.0.readers.close().await;
         self.0.writer.close().await;
-    }
-}
-
-/// What a failed statement means for the caller, where no rule of the tables was broken.
-fn fault(error: sqlx::Error) -> StoreError {
-    StoreError::unavailable(error)
-}
-
-/// What a failed `INSERT` means: `taken` names what must be unique, `parent` the row referred to.
-fn insert_fault(error: sqlx::Error, taken: &'static str, parent: &'static str) -> StoreError {
-    match error.as_database_error() {
-        Some(database) if database.is_unique_violation() => StoreError::Conflict { what: taken },
-        Some(database) if database.is_foreign_key_violation() => {
-            StoreError::NotFound { what: parent }
-        }
-        Some(_) | None => fault(error),
-    }
-}
-
-/// Checks that an `UPDATE` by id met the row that it was for, and that row alone.
-fn ensure_one_row(result: &SqliteQueryResult, what: &'static str) -> Result<(), StoreError> {
-    match result.rows_affected() {
-        0 => Err(StoreError::NotFound { what }),
-        1 => Ok(()),
-        more => Err(StoreError::corrupt(what, format_args!("{more} rows have one id"))),
     }
 }
 

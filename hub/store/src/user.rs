@@ -17,6 +17,8 @@ pub struct User {
     /// The owner whose house it belongs to, where it belongs to one: accounts for own use, and for
     /// the organisation's, serve nobody else.
     pub owner: Option<OwnerId>,
+    /// The price zone; `None` for [`crate::ZONE_STANDARD`].
+    pub zone: Option<Name>,
     /// When it was made, in microseconds since 1970.
     pub created_at: Timestamp,
     /// Whether none of its keys may be used.
@@ -29,7 +31,8 @@ pub trait Users: fmt::Debug + Send + Sync {
     /// Keeps a new user.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where the name is taken.
+    /// [`StoreError::Conflict`] where the name is taken, [`StoreError::NotFound`] for an owner or a
+    /// zone that does not exist, [`StoreError::SelfDealing`].
     async fn create(&self, user: &User) -> Result<(), StoreError>;
 
     /// One page of all users.
@@ -43,6 +46,12 @@ pub trait Users: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
     async fn find_by_name(&self, name: &Name) -> Result<Option<User>, StoreError>;
+
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
+    async fn find(&self, id: UserId) -> Result<Option<User>, StoreError>;
 
     /// Disables or enables a user, and returns it as it stands then.
     ///

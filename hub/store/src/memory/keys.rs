@@ -18,8 +18,13 @@ impl Keys for Memory {
             if taken || tables.keys.contains_key(&key.id) {
                 return Err(StoreError::Conflict { what: "key" });
             }
-            tables.keys_by_hash.insert(key.hash, key.id);
+            tables.known_zone(key.zone.as_ref())?;
             tables.keys.insert(key.id, key.clone());
+            if let Err(refused) = tables.check_terms() {
+                tables.keys.remove(&key.id);
+                return Err(refused);
+            }
+            tables.keys_by_hash.insert(key.hash, key.id);
             Ok(())
         })
     }
@@ -39,6 +44,10 @@ impl Keys for Memory {
             let own = keys.filter(|key| key.user == user);
             Ok(own.take(page.size.as_usize()).cloned().collect())
         })
+    }
+
+    async fn find(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        self.with(|tables| Ok(tables.keys.get(&id).cloned()))
     }
 
     async fn revoke(&self, id: KeyId, at: Timestamp) -> Result<Key, StoreError> {

@@ -1,7 +1,7 @@
 //! Owners in memory.
 
 use super::{Memory, page};
-use crate::{Owner, Owners, Page, StoreError};
+use crate::{Name, Owner, Owners, Page, StoreError};
 use async_trait::async_trait;
 use weft_proto::ids::OwnerId;
 
@@ -20,6 +20,17 @@ impl Owners for Memory {
             tables.owners.insert(candidate.id, candidate.clone());
             Ok(candidate.clone())
         })
+    }
+
+    async fn find_by_name(&self, name: &Name) -> Result<Option<Owner>, StoreError> {
+        self.with(|tables| {
+            let id = tables.owners_by_name.get(name);
+            Ok(id.and_then(|id| tables.owners.get(id)).cloned())
+        })
+    }
+
+    async fn find(&self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
+        self.with(|tables| Ok(tables.owners.get(&id).cloned()))
     }
 
     async fn list(&self, wanted: Page<OwnerId>) -> Result<Vec<Owner>, StoreError> {

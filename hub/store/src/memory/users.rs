@@ -13,8 +13,14 @@ impl Users for Memory {
             if taken || tables.users.contains_key(&user.id) {
                 return Err(StoreError::Conflict { what: "user name" });
             }
-            tables.users_by_name.insert(user.name.clone(), user.id);
+            tables.known_zone(user.zone.as_ref())?;
+            tables.known_owner(user.owner)?;
             tables.users.insert(user.id, user.clone());
+            if let Err(refused) = tables.check_terms() {
+                tables.users.remove(&user.id);
+                return Err(refused);
+            }
+            tables.users_by_name.insert(user.name.clone(), user.id);
             Ok(())
         })
     }
@@ -28,6 +34,10 @@ impl Users for Memory {
             let id = tables.users_by_name.get(name);
             Ok(id.and_then(|id| tables.users.get(id)).cloned())
         })
+    }
+
+    async fn find(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        self.with(|tables| Ok(tables.users.get(&id).cloned()))
     }
 
     async fn set_disabled(&self, id: UserId, disabled: bool) -> Result<User, StoreError> {

@@ -1,9 +1,9 @@
-//! Agents in SQLite.
+//! Agents in SQL.
 
-use super::{Db, ensure_one_row, fault, row};
+use super::{Db, Engine, Row, ensure_one_row, fault, row};
 use crate::{Agent, Agents, Name, Page, RevokedAgent, SpkiHash, StoreError};
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Executor;
 use weft_proto::ids::{AgentId, OwnerId};
 use weft_proto::time::Timestamp;
 
@@ -20,8 +20,7 @@ macro_rules! select {
 #[async_trait]
 impl Agents for Db {
     async fn find(&self, id: AgentId) -> Result<Option<Agent>, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(fault)?;
-        by_id(&mut connection, id).await
+        by_id(&self.readers, id).await
     }
 
     async fn find_by_spki(&self, spki: &SpkiHash) -> Result<Option<Agent>, StoreError> {
@@ -105,7 +104,7 @@ impl Agents for Db {
 
 /// The agent with this id, as `connection` sees it.
 pub(super) async fn by_id(
-    connection: &mut SqliteConnection,
+    connection: impl Executor<'_, Database = Engine>,
     id: AgentId,
 ) -> Result<Option<Agent>, StoreError> {
     sqlx::query(select!("WHERE id = ?"))
@@ -118,7 +117,7 @@ pub(super) async fn by_id(
         .transpose()
 }
 
-fn agent(row: &SqliteRow) -> Result<Agent, StoreError> {
+fn agent(row: &Row) -> Result<Agent, StoreError> {
     Ok(Agent {
         id: row::parsed(row, "id", AgentId::from_slice)?,
         owner: row::parsed(row, "owner_id", OwnerId::from_slice)?,

@@ -1,9 +1,8 @@
-//! Invites in SQLite.
+//! Invites in SQL.
 
-use super::{Db, agents, ensure_one_row, fault, insert_fault, row};
+use super::{Connection, Db, Row, agents, ensure_one_row, fault, insert_fault, row};
 use crate::{Agent, Invite, Invites, Page, Redeemed, Redemption, SpkiHash, StoreError, TokenHash};
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use weft_proto::ids::{AgentId, InviteId, OwnerId};
 
 /// The columns of a whole row, before what chooses the rows.
@@ -62,24 +61,28 @@ impl Invites for Db {
 }
 
 async fn redeem(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     redemption: Redemption,
 ) -> Result<Redeemed, StoreError> {
     let Some(invite) = by_token(connection, &redemption.token_hash).await? else {
         return Ok(Redeemed::Unknown);
     };
     let agent = match invite.redeemed {
-        Some((id, _)) => agents::by_id(connection, id).await?,
+        Some((id, _)) => agents::by_id(&mut *connection, id).await?,
         None => None,
     };
     if let Some(answer) = invite.judge(agent.as_ref(), &redemption) {
         return Ok(answer);
     }
-    if key_is_in_use(connection, &redemption.spki).await? {
-        return Ok(Redeemed::KeyInUse);
-    }
     let agent = Agent::joining(invite.owner, &redemption);
-    insert(connection, &agent).await?;
+    // Insert first and look then: the other order has a gap where one key becomes two agents.
+    match insert(connection, &agent).await {
+        Ok(()) => {}
+        Err(StoreError::Conflict { .. }) if key_is_in_use(connection, &agent.spki).await? => {
+            return Ok(Redeemed::KeyInUse);
+        }
+        Err(error) => return Err(error),
+    }
     let bound =
         sqlx::query("UPDATE invites SET agent_id = ?, spki = ? WHERE id = ? AND agent_id IS NULL")
             .bind(agent.id.as_bytes().as_slice())
@@ -88,16 +91,16 @@ async fn redeem(
             .execute(connection)
             .await
             .map_err(fault)?;
-    // Nobody can have come between: the lock is held since before the invite was read.
+    // Nobody can have come between: the lock is held since the invite was read.
     ensure_one_row(&bound, "invite")?;
     Ok(Redeemed::Joined(agent))
 }
 
 async fn by_token(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     token_hash: &TokenHash,
 ) -> Result<Option<Invite>, StoreError> {
-    sqlx::query(select!("WHERE token_hash = ?"))
+    sqlx::query(lock!(select!("WHERE token_hash = ?")))
         .bind(token_hash.as_bytes().as_slice())
         .fetch_optional(connection)
         .await
@@ -107,10 +110,7 @@ async fn by_token(
         .transpose()
 }
 
-async fn key_is_in_use(
-    connection: &mut SqliteConnection,
-    spki: &SpkiHash,
-) -> Result<bool, StoreError> {
+async fn key_is_in_use(connection: &mut Connection, spki: &SpkiHash) -> Result<bool, StoreError> {
     sqlx::query("SELECT 1 FROM agents WHERE spki = ?")
         .bind(spki.as_bytes().as_slice())
         .fetch_optional(connection)
@@ -119,7 +119,7 @@ async fn key_is_in_use(
         .map_err(fault)
 }
 
-async fn insert(connection: &mut SqliteConnection, agent: &Agent) -> Result<(), StoreError> {
+async fn insert(connection: &mut Connection, agent: &Agent) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO agents (id, owner_id, spki, name, joined_at) VALUES (?, ?, ?, ?, ?)")
         .bind(agent.id.as_bytes().as_slice())
         .bind(agent.owner.as_bytes().as_slice())
@@ -132,7 +132,7 @@ async fn insert(connection: &mut SqliteConnection, agent: &Agent) -> Result<(), 
         .map_err(|error| insert_fault(error, "agent id", "owner"))
 }
 
-fn invite(row: &SqliteRow) -> Result<Invite, StoreError> {
+fn invite(row: &Row) -> Result<Invite, StoreError> {
     let agent = row::parsed_option(row, "agent_id", AgentId::from_slice)?;
     // The table has both or neither.
     let redeemed = match agent {

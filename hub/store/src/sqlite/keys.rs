@@ -1,19 +1,21 @@
-//! Keys in SQLite.
+//! Keys in SQL.
 
-use super::{Db, ensure_one_row, fault, insert_fault, row};
-use crate::{Key, KeyHash, KeyHint, Keys, ModelAllowList, Name, Page, StoreError, User};
+use super::{Connection, Db, Row, ensure_one_row, fault, insert_fault, row, terms};
+use crate::{
+    Key, KeyHash, KeyHint, Keys, ModelAllowList, Name, Page, SpendLimits, StoreError, User,
+};
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
 use weft_proto::ids::{KeyId, OwnerId, UserId};
 use weft_proto::model::{InvalidModel, ModelPatterns};
+use weft_proto::money::NanoUsd;
 use weft_proto::time::Timestamp;
 
 /// The columns of a whole row, before what chooses the rows.
 macro_rules! select {
     ($which:literal) => {
         concat!(
-            "SELECT id, user_id, label, hash, hint, models, expires_at, networks, created_at, \
-             revoked_at FROM user_keys ",
+            "SELECT id, user_id, label, hash, hint, models, expires_at, networks, zone, day_limit, \
+             month_limit, created_at, revoked_at FROM user_keys ",
             $which
         )
     };
@@ -28,9 +30,13 @@ impl Keys for Db {
         let revoked_at = key.revoked_at.map(|at| row::micros("revoked_at", at)).transpose()?;
         self.write(move |connection| {
             Box::pin(async move {
+                if key.zone.is_some() {
+                    terms::alone(&mut *connection).await?;
+                }
                 sqlx::query(
                     "INSERT INTO user_keys (id, user_id, label, hash, hint, models, expires_at, \
-                     networks, created_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                     networks, zone, day_limit, month_limit, created_at, revoked_at) \
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 )
                 .bind(key.id.as_bytes().as_slice())
                 .bind(key.user.as_bytes().as_slice())
@@ -40,12 +46,18 @@ impl Keys for Db {
                 .bind(stored_models(&key.models))
                 .bind(expires_at)
                 .bind(key.networks.to_string())
+                .bind(key.zone.as_ref().map(|zone| zone.as_str().to_owned()))
+                .bind(key.limits.day.map(NanoUsd::nanos))
+                .bind(key.limits.month.map(NanoUsd::nanos))
                 .bind(created_at)
                 .bind(revoked_at)
-                .execute(connection)
+                .execute(&mut *connection)
                 .await
-                .map(drop)
-                .map_err(|error| insert_fault(error, "key", "user"))
+                .map_err(|error| insert_fault(error, "key", "user"))?;
+                match key.zone {
+                    Some(_) => terms::check(connection, None).await,
+                    None => Ok(()),
+                }
             })
         })
         .await
@@ -54,7 +66,7 @@ impl Keys for Db {
     async fn find_by_hash(&self, hash: &KeyHash) -> Result<Option<(Key, User)>, StoreError> {
         let found = sqlx::query(
             "SELECT k.id, k.user_id, k.label, k.hash, k.hint, k.models, k.expires_at, k.networks, \
-             k.created_at, k.revoked_at, u.name AS user_name, u.owner_id AS user_owner_id, u.created_at AS user_created_at, \
+             k.zone, k.day_limit, k.month_limit, k.created_at, k.revoked_at, u.name AS user_name, u.owner_id AS user_owner_id, u.zone AS user_zone, u.created_at AS user_created_at, \
              u.disabled AS user_disabled \
              FROM user_keys k JOIN users u ON u.id = k.user_id WHERE k.hash = ?",
         )
@@ -68,6 +80,7 @@ impl Keys for Db {
             id: key.user,
             name: row::parsed(&row, "user_name", Name::parse)?,
             owner: row::parsed_option(&row, "user_owner_id", OwnerId::from_slice)?,
+            zone: row::parsed_option(&row, "user_zone", Name::parse)?,
             created_at: row::timestamp(&row, "user_created_at")?,
             disabled: row::raw(&row, "user_disabled")?,
         };
@@ -88,6 +101,17 @@ impl Keys for Db {
             .collect()
     }
 
+    async fn find(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        sqlx::query(select!("WHERE id = ?"))
+            .bind(id.as_bytes().as_slice())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(fault)?
+            .as_ref()
+            .map(key)
+            .transpose()
+    }
+
     async fn revoke(&self, id: KeyId, at: Timestamp) -> Result<Key, StoreError> {
         let at = row::micros("revoked_at", at)?;
         self.write(move |connection| {
@@ -101,19 +125,24 @@ impl Keys for Db {
                 .await
                 .map_err(fault)?;
                 ensure_one_row(&updated, "key")?;
-                let row = sqlx::query(select!("WHERE id = ?"))
-                    .bind(id.as_bytes().as_slice())
-                    .fetch_one(connection)
-                    .await
-                    .map_err(fault)?;
-                key(&row)
+                by_id(connection, id).await
             })
         })
         .await
     }
 }
 
-fn key(row: &SqliteRow) -> Result<Key, StoreError> {
+/// The key with this id, which is there.
+pub(super) async fn by_id(connection: &mut Connection, id: KeyId) -> Result<Key, StoreError> {
+    let row = sqlx::query(select!("WHERE id = ?"))
+        .bind(id.as_bytes().as_slice())
+        .fetch_one(connection)
+        .await
+        .map_err(fault)?;
+    key(&row)
+}
+
+fn key(row: &Row) -> Result<Key, StoreError> {
     Ok(Key {
         id: row::parsed(row, "id", KeyId::from_slice)?,
         user: row::parsed(row, "user_id", UserId::from_slice)?,
@@ -123,6 +152,11 @@ fn key(row: &SqliteRow) -> Result<Key, StoreError> {
         models: row::parsed(row, "models", read_models)?,
         expires_at: row::timestamp_option(row, "expires_at")?,
         networks: row::parsed(row, "networks", str::parse)?,
+        zone: row::parsed_option(row, "zone", Name::parse)?,
+        limits: SpendLimits {
+            day: row::amount_option(row, "day_limit")?,
+            month: row::amount_option(row, "month_limit")?,
+        },
         created_at: row::timestamp(row, "created_at")?,
         revoked_at: row::timestamp_option(row, "revoked_at")?,
     })

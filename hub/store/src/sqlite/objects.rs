@@ -1,13 +1,12 @@
-//! Objects in SQLite.
+//! Objects in SQL.
 
-use super::{Db, ensure_one_row, fault, row};
+use super::{Connection, Db, Engine, Row, ensure_one_row, fault, row};
 use crate::{
     Home, OBJECTS_PER_STATEMENT_MAX, Object, ObjectOrder, Objects, ObjectsListed, ObjectsWanted,
     StoreError,
 };
 use async_trait::async_trait;
 use sqlx::QueryBuilder;
-use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
 use weft_proto::ids::{AccountId, OwnerId, UserId};
 use weft_proto::objects::{ObjectId, ObjectKind};
 use weft_proto::provider::Provider;
@@ -46,7 +45,7 @@ impl Objects for Db {
     ) -> Result<Vec<Object>, StoreError> {
         let mut found = Vec::new();
         for ids in ids.chunks(OBJECTS_PER_STATEMENT_MAX) {
-            let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(select!("WHERE user_id = "));
+            let mut query: QueryBuilder<Engine> = QueryBuilder::new(select!("WHERE user_id = "));
             query.push_bind(user.as_bytes().to_vec());
             query.push(" AND provider = ").push_bind(provider.name());
             query.push(" AND object_id IN (");
@@ -182,38 +181,37 @@ impl Db {
     }
 }
 
-/// Inserts what is new of a batch, and counts what somebody else holds. A row that is there already
-/// makes its own statement fail and leaves the transaction as it was.
-async fn record(
-    connection: &mut SqliteConnection,
-    batch: Vec<Object>,
-) -> Result<usize, StoreError> {
+/// Inserts what is new of a batch, and counts what somebody else holds. Looks first: of two that both
+/// tried to insert a row first, each would stand in the other's way when it fills it in.
+async fn record(connection: &mut Connection, batch: Vec<Object>) -> Result<usize, StoreError> {
     let mut foreign = 0;
     for object in &batch {
-        match insert(connection, object).await? {
-            Ok(()) => {}
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                foreign += usize::from(!complete(connection, object).await?);
-            }
-            Err(error) => return Err(fault(error)),
+        match complete(connection, object).await? {
+            Some(own) => foreign += usize::from(!own),
+            None => insert(connection, object).await?,
         }
     }
     Ok(foreign)
 }
 
 /// Fills in what the row of an id did not know yet, and says whether it is the same user's: nobody
-/// else's row is touched.
-async fn complete(connection: &mut SqliteConnection, object: &Object) -> Result<bool, StoreError> {
-    let held = sqlx::query(select!("WHERE account_id = ? AND owner_id = ? AND object_id = ?"))
-        .bind(object.home.account.as_bytes().as_slice())
-        .bind(object.home.owner.as_bytes().as_slice())
-        .bind(object.id.as_str().as_bytes())
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(fault)?;
+/// else's row is touched. `None` where there is no such row.
+async fn complete(
+    connection: &mut Connection,
+    object: &Object,
+) -> Result<Option<bool>, StoreError> {
+    let held =
+        sqlx::query(lock!(select!("WHERE account_id = ? AND owner_id = ? AND object_id = ?")))
+            .bind(object.home.account.as_bytes().as_slice())
+            .bind(object.home.owner.as_bytes().as_slice())
+            .bind(object.id.as_str().as_bytes())
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(fault)?;
+    let Some(held) = held else { return Ok(None) };
     let held = self::object(&held)?;
     if held.user != object.user {
-        return Ok(false);
+        return Ok(Some(false));
     }
     let same_moment = held.made_at == object.made_at;
     let parent = held.parent.as_ref().or_else(|| object.parent.as_ref().filter(|_| same_moment));
@@ -233,15 +231,11 @@ async fn complete(connection: &mut SqliteConnection, object: &Object) -> Result<
         .map_err(fault)?;
         ensure_one_row(&updated, "object")?;
     }
-    Ok(true)
+    Ok(Some(true))
 }
 
-/// Inserts one row: the outer error is a value without a stored form, the inner one SQLite's.
-async fn insert(
-    connection: &mut SqliteConnection,
-    object: &Object,
-) -> Result<Result<(), sqlx::Error>, StoreError> {
-    let statement = sqlx::query(
+async fn insert(connection: &mut Connection, object: &Object) -> Result<(), StoreError> {
+    sqlx::query(
         "INSERT INTO objects (account_id, owner_id, object_id, kind, provider, user_id, \
          parent_id, bytes, made_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
@@ -253,13 +247,16 @@ async fn insert(
     .bind(object.user.as_bytes().as_slice())
     .bind(object.parent.as_ref().map(|parent| parent.as_str().as_bytes()))
     .bind(row::number_option("bytes", object.bytes)?)
-    .bind(row::micros("made_at", object.made_at)?);
-    Ok(statement.execute(connection).await.map(drop))
+    .bind(row::micros("made_at", object.made_at)?)
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(fault)
 }
 
 /// Deletes the user's object and what is part of it. How many rows that is, nobody can know ahead.
 async fn forget(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     user: UserId,
     home: Home,
     id: &ObjectId,
@@ -284,7 +281,7 @@ async fn forget(
     Ok(rows)
 }
 
-fn object(row: &SqliteRow) -> Result<Object, StoreError> {
+fn object(row: &Row) -> Result<Object, StoreError> {
     Ok(Object {
         home: Home {
             account: row::parsed(row, "account_id", AccountId::from_slice)?,

@@ -1,9 +1,8 @@
-//! Outcomes in SQLite.
+//! Outcomes in SQL.
 
-use super::{Db, fault, row};
+use super::{Connection, Db, Row, fault, row};
 use crate::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes, PageSize, StoreError};
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use weft_proto::codes::{AbortCode, EndReason};
 use weft_proto::ids::{AccountId, AgentId, ExchangeId, KeyId, UserId};
 use weft_proto::model::ModelName;
@@ -75,7 +74,7 @@ impl Outcomes for Db {
 
 /// Inserts what is new of a batch. A row that is there already makes its own statement fail and
 /// leaves the transaction as it was.
-async fn append(connection: &mut SqliteConnection, batch: Vec<Outcome>) -> Result<u64, StoreError> {
+async fn append(connection: &mut Connection, batch: Vec<Outcome>) -> Result<u64, StoreError> {
     let mut fresh = 0;
     for outcome in &batch {
         match insert(connection, outcome).await? {
@@ -87,9 +86,9 @@ async fn append(connection: &mut SqliteConnection, batch: Vec<Outcome>) -> Resul
     Ok(fresh)
 }
 
-/// Inserts one row: the outer error is a value without a stored form, the inner one SQLite's.
+/// Inserts one row: the outer error is a value without a stored form, the inner one the database's.
 async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     outcome: &Outcome,
 ) -> Result<Result<(), sqlx::Error>, StoreError> {
     let statement = sqlx::query(
@@ -120,7 +119,7 @@ async fn insert(
     Ok(statement.execute(connection).await.map(drop))
 }
 
-fn outcome(row: &SqliteRow) -> Result<Outcome, StoreError> {
+fn outcome(row: &Row) -> Result<Outcome, StoreError> {
     let number = |column: &str| row::parsed(row, column, |value: i64| u64::try_from(value));
     let maybe = |column: &str| row::parsed_option(row, column, |value: i64| u64::try_from(value));
     Ok(Outcome {

@@ -14,6 +14,7 @@ fn user(seed: u64) -> User {
         id: UserId::generate(&clock, &SeededEntropy::new(seed)),
         name: Name::parse(&format!("user {seed}")).expect("a name"),
         owner: None,
+        zone: None,
         created_at: Timestamp::from_secs(1),
         disabled: false,
     }

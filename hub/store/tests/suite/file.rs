@@ -1,97 +1,43 @@
 //! What only a store in a file can get wrong: callers that go away, files of older and newer
 //! versions, two processes on one file.
 
+use crate::cancelled;
 use crate::fixture::World;
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use weft_store::sqlite::OpenError;
-use weft_store::{Key, ModelAllowList, Outcome, Page, Redeemed, SqliteStore, Store};
+use weft_store::{Key, ModelAllowList, Outcome, Page, SqliteStore, Store};
 
 async fn open(path: &Path) -> Arc<dyn Store> {
     Arc::new(SqliteStore::open(path).await.expect("the store opens"))
 }
 
-/// Polls `future` `times` times, and drops it then; its output where it was done before.
-async fn polled<T>(times: u64, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    for _ in 0..times {
-        if let Poll::Ready(value) = futures_util::poll!(&mut future) {
-            return Some(value);
-        }
-        tokio::task::yield_now().await;
-    }
-    None
-}
-
-/// Callers go away at every point of a write, on one worker and on several.
-async fn callers_go_away(seed: u64) {
-    let folder = tempfile::tempdir().expect("a folder");
+/// A folder, and what opens the store in its file.
+fn reopened(folder: &tempfile::TempDir) -> impl AsyncFn() -> Arc<dyn Store> {
     let path = folder.path().join("weft.sqlite");
-    let store = open(&path).await;
-    let world = World::new(seed);
-    let (mut begun, mut untouched, mut abandoned): (Vec<Outcome>, Vec<_>, u32) = Default::default();
-    for _ in 0..150 {
-        let outcome = world.outcome();
-        let times = world.below(40);
-        let batch = std::slice::from_ref(&outcome);
-        let acknowledged = polled(times, store.outcomes().append(batch)).await;
-        abandoned += u32::from(acknowledged.is_none());
-        if times == 0 {
-            untouched.push(outcome)
-        } else {
-            begun.push(outcome)
-        }
-        // Whoever comes next must find a connection that keeps what it acknowledges.
-        let next = world.outcome();
-        store.outcomes().append(std::slice::from_ref(&next)).await.expect("kept");
-        begun.push(next);
-    }
-    assert!(abandoned >= 20, "only {abandoned} callers went away in the middle");
-    store.close().await;
-
-    let store = open(&path).await;
-    for outcome in begun {
-        let found = store.outcomes().find(outcome.exchange).await.expect("found");
-        assert_eq!(found, Some(outcome), "a write that had begun was lost");
-    }
-    for outcome in untouched {
-        assert_eq!(store.outcomes().find(outcome.exchange).await.expect("looked"), None);
-    }
+    async move || open(&path).await
 }
 
 #[tokio::test]
 async fn a_write_that_has_begun_is_kept_when_its_caller_goes_away() {
     for seed in 0..3 {
-        callers_go_away(seed).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        cancelled::writes_that_have_begun_are_kept(seed, reopened(&folder)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_write_that_has_begun_is_kept_on_many_threads_too() {
     for seed in 10..13 {
-        callers_go_away(seed).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        cancelled::writes_that_have_begun_are_kept(seed, reopened(&folder)).await;
     }
 }
 
 #[tokio::test]
 async fn a_join_whose_caller_goes_away_is_whole_or_absent() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = open(&folder.path().join("weft.sqlite")).await;
-    let world = World::new(5);
-    for times in 0..30 {
-        let invite = world.kept_invite(&store).await;
-        let redemption = world.redemption(&invite);
-        drop(polled(times, store.invites().redeem(&redemption)).await);
-        let again = store.invites().redeem(&redemption).await.expect("an answer");
-        assert!(
-            matches!(&again, Redeemed::Joined(agent) if agent.id == redemption.agent),
-            "{again:?}"
-        );
-    }
-    assert_eq!(store.agents().list(Page::first()).await.expect("listed").len(), 30);
+    cancelled::a_join_is_whole_or_absent(5, reopened(&folder)).await;
 }
 
 #[tokio::test]

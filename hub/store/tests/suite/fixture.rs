@@ -7,8 +7,8 @@ use weft_proto::entropy::{Entropy, SeededEntropy};
 use weft_proto::ids::{AgentId, ExchangeId, InviteId, KeyId, OwnerId, UserId};
 use weft_proto::time::{Clock, ManualClock, Timestamp};
 use weft_store::{
-    Agent, Invite, Key, KeyHint, ModelAllowList, Name, Networks, Outcome, Owner, Redeemed,
-    Redemption, Store, User,
+    Agent, Invite, Key, KeyHint, ModelAllowList, Name, Networks, OWNER_TIER_DEFAULT, Outcome,
+    Owner, Redeemed, Redemption, SpendLimits, Store, User,
 };
 
 /// Makes rows; each later than the one before.
@@ -62,7 +62,14 @@ impl World {
 
     pub(crate) fn user(&self, name: &str) -> User {
         let created_at = self.now();
-        User { id: self.user_id(), name: named(name), owner: None, created_at, disabled: false }
+        User {
+            id: self.user_id(),
+            name: named(name),
+            owner: None,
+            zone: None,
+            created_at,
+            disabled: false,
+        }
     }
 
     pub(crate) fn key(&self, user: &User) -> Key {
@@ -76,6 +83,8 @@ impl World {
             models: ModelAllowList::Any,
             expires_at: None,
             networks: Networks::any(),
+            zone: None,
+            limits: SpendLimits::default(),
             created_at,
             revoked_at: None,
         }
@@ -84,7 +93,7 @@ impl World {
     pub(crate) fn owner(&self, name: &str) -> Owner {
         let created_at = self.now();
         let id = OwnerId::generate(&self.clock, &self.entropy);
-        Owner { id, name: named(name), created_at }
+        Owner { id, name: named(name), created_at, tier: OWNER_TIER_DEFAULT }
     }
 
     /// An invite for an hour.

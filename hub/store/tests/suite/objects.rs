@@ -15,7 +15,7 @@ fn id(text: &str) -> ObjectId {
     ObjectId::parse(text).expect("an id")
 }
 
-fn home(world: &World) -> Home {
+pub(crate) fn home(world: &World) -> Home {
     Home {
         account: AccountId::from_slice(&world.bytes()[..16]).expect("an id"),
         owner: OwnerId::from_slice(&world.bytes()[..16]).expect("an id"),
@@ -23,7 +23,7 @@ fn home(world: &World) -> Home {
 }
 
 /// A file of `user` at OpenAI, later than all before.
-fn file(world: &World, user: UserId, home: Home, text: &str) -> Object {
+pub(crate) fn file(world: &World, user: UserId, home: Home, text: &str) -> Object {
     Object {
         home,
         id: id(text),

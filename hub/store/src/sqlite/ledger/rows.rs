@@ -1,0 +1,228 @@
+//! Settlements as rows.
+
+use super::{Connection, Engine, Row, fault, row, runs};
+use crate::{
+    AgentLeg, Agreed, Bearer, ClaimRef, LegState, Metered, Outlay, Served, Settlement, StoreError,
+};
+use sqlx::QueryBuilder;
+use weft_proto::codes::EndReason;
+use weft_proto::ids::{AccountId, AgentId, ExchangeId, KeyId, LeaseId, NodeId, OwnerId, UserId};
+use weft_proto::model::ModelName;
+use weft_proto::money::{NanoUsd, Ratio};
+use weft_proto::provider::Provider;
+use weft_proto::usage::{Basis, Class, Usage};
+
+/// Bytes of one class of units and its count.
+const UNIT_BYTES: usize = 9;
+
+/// The columns of a whole row, before what chooses the rows.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT exchange_id, user_id, key_id, agent_id, owner_id, account_id, attempt, \
+             provider, model, units, basis, service, geo, book, priced_at, zone_ppm, tier_ppm, \
+             end_reason, charge, income, rounding, bearer, promo, loss, node_id, lease_id, \
+             hold_no, held, settled_at, claim_until, leg_state, leg_due_at, leg_paid, \
+             leg_answered_at, claim_epoch, claim_seq, claim_hash FROM settlements ",
+            $which
+        )
+    };
+}
+
+pub(super) use select;
+
+/// Inserts rows that are all new.
+pub(super) async fn insert(connection: &mut Connection, rows: &[Agreed]) -> Result<(), StoreError> {
+    for run in runs(rows) {
+        let mut query: QueryBuilder<Engine> = QueryBuilder::new(
+            "INSERT INTO settlements (exchange_id, user_id, key_id, agent_id, owner_id, \
+             account_id, attempt, provider, model, units, basis, service, geo, book, priced_at, \
+             zone_ppm, tier_ppm, end_reason, charge, income, rounding, bearer, promo, loss, \
+             node_id, lease_id, hold_no, held, settled_at, claim_until, leg_state, leg_due_at, \
+             leg_paid, leg_answered_at, claim_epoch, claim_seq, claim_hash) VALUES ",
+        );
+        for (index, agreed) in run.iter().enumerate() {
+            query.push(if index == 0 { "(" } else { ", (" });
+            push(&mut query, agreed)?;
+            query.push(")");
+        }
+        query.build().execute(&mut *connection).await.map_err(fault)?;
+    }
+    Ok(())
+}
+
+fn push(query: &mut QueryBuilder<Engine>, agreed: &Agreed) -> Result<(), StoreError> {
+    let Agreed { settlement, promo, loss, leg } = agreed;
+    let Settlement { metered, outlay, served, .. } = settlement;
+    let mut values = query.separated(", ");
+    values
+        .push_bind(settlement.exchange.as_bytes().to_vec())
+        .push_bind(settlement.user.as_bytes().to_vec())
+        .push_bind(settlement.key.as_bytes().to_vec())
+        .push_bind(served.map(|served| served.agent.as_bytes().to_vec()))
+        .push_bind(served.map(|served| served.owner.as_bytes().to_vec()))
+        .push_bind(served.map(|served| served.account.as_bytes().to_vec()))
+        .push_bind(served.map(|served| i64::from(served.attempt)))
+        .push_bind(metered.provider.map(Provider::name))
+        .push_bind(metered.model.as_ref().map(|model| model.as_str().to_owned()))
+        .push_bind(units(&metered.usage))
+        .push_bind(i64::from(metered.basis as u8))
+        .push_bind(i64::from(metered.service))
+        .push_bind(i64::from(metered.geo))
+        .push_bind(metered.book.map(|hash| hash.to_vec()))
+        .push_bind(row::micros("priced_at", metered.priced_at)?)
+        .push_bind(i64::from(metered.zone.ppm()))
+        .push_bind(i64::from(metered.tier.ppm()))
+        .push_bind(settlement.end.name())
+        .push_bind(outlay.charge.nanos())
+        .push_bind(outlay.income.nanos())
+        .push_bind(outlay.rounding.nanos())
+        .push_bind(i64::from(outlay.bearer.number()))
+        .push_bind(promo.nanos())
+        .push_bind(loss.nanos())
+        .push_bind(settlement.node.as_bytes().to_vec())
+        .push_bind(settlement.hold.map(|(lease, _)| lease.as_bytes().to_vec()))
+        .push_bind(row::number_option("hold_no", settlement.hold.map(|(_, number)| number))?)
+        .push_bind(settlement.held.nanos())
+        .push_bind(row::micros("settled_at", settlement.settled_at)?)
+        .push_bind(row::micros("claim_until", settlement.claim_until)?)
+        .push_bind(i64::from(leg.state.number()))
+        .push_bind(row::micros("leg_due_at", leg.due_at)?)
+        .push_bind(leg.paid.nanos())
+        .push_bind(leg.answered_at.map(|at| row::micros("leg_answered_at", at)).transpose()?)
+        .push_bind(row::number_option("claim_epoch", leg.claim.map(|claim| claim.epoch))?)
+        .push_bind(row::number_option("claim_seq", leg.claim.map(|claim| claim.seq))?)
+        .push_bind(leg.claim.map(|claim| claim.hash.to_vec()));
+    Ok(())
+}
+
+/// Writes how a leg stands, where it stood at `before`: how many rows that were.
+pub(super) async fn update_leg(
+    connection: &mut Connection,
+    exchange: ExchangeId,
+    before: LegState,
+    leg: &AgentLeg,
+) -> Result<u64, StoreError> {
+    sqlx::query(
+        "UPDATE settlements SET leg_state = ?, leg_due_at = ?, leg_paid = ?, leg_answered_at = ?, \
+         claim_epoch = ?, claim_seq = ?, claim_hash = ? WHERE exchange_id = ? AND leg_state = ?",
+    )
+    .bind(i64::from(leg.state.number()))
+    .bind(row::micros("leg_due_at", leg.due_at)?)
+    .bind(leg.paid.nanos())
+    .bind(leg.answered_at.map(|at| row::micros("leg_answered_at", at)).transpose()?)
+    .bind(row::number_option("claim_epoch", leg.claim.map(|claim| claim.epoch))?)
+    .bind(row::number_option("claim_seq", leg.claim.map(|claim| claim.seq))?)
+    .bind(leg.claim.map(|claim| claim.hash.to_vec()))
+    .bind(exchange.as_bytes().to_vec())
+    .bind(i64::from(before.number()))
+    .execute(connection)
+    .await
+    .map_err(fault)
+    .map(|done| done.rows_affected())
+}
+
+/// A column with the number of one of a few things.
+pub(super) fn numbered<T>(
+    row: &Row,
+    column: &str,
+    known: impl Fn(u8) -> Option<T>,
+) -> Result<T, StoreError> {
+    row::parsed(row, column, |number: i64| {
+        u8::try_from(number).ok().and_then(&known).ok_or("no such number")
+    })
+}
+
+pub(super) fn agreed(row: &Row) -> Result<Agreed, StoreError> {
+    let amount = |column: &str| row::raw(row, column).map(NanoUsd::new);
+    let ratio =
+        |column: &str| row::parsed(row, column, |ppm: i64| u32::try_from(ppm)).map(Ratio::from_ppm);
+    let maybe = |column: &str| row::parsed_option(row, column, |value: i64| u64::try_from(value));
+    let hash =
+        |column: &str| row::parsed_option(row, column, |bytes: &[u8]| <[u8; 32]>::try_from(bytes));
+    let byte = |column: &str| row::parsed(row, column, |value: i64| u8::try_from(value));
+    let lease = row::parsed_option(row, "lease_id", LeaseId::from_slice)?;
+    let claim = (maybe("claim_epoch")?, maybe("claim_seq")?, hash("claim_hash")?);
+    Ok(Agreed {
+        settlement: Settlement {
+            exchange: row::parsed(row, "exchange_id", ExchangeId::from_slice)?,
+            user: row::parsed(row, "user_id", UserId::from_slice)?,
+            key: row::parsed(row, "key_id", KeyId::from_slice)?,
+            served: served(row)?,
+            metered: Metered {
+                provider: row::parsed_option(row, "provider", str::parse::<Provider>)?,
+                model: row::parsed_option(row, "model", ModelName::parse)?,
+                usage: row::parsed(row, "units", usage)?,
+                basis: numbered(row, "basis", Basis::from_number)?,
+                service: byte("service")?,
+                geo: byte("geo")?,
+                book: hash("book")?,
+                priced_at: row::timestamp(row, "priced_at")?,
+                zone: ratio("zone_ppm")?,
+                tier: ratio("tier_ppm")?,
+            },
+            end: row::parsed(row, "end_reason", |name: &str| {
+                EndReason::from_name(name).ok_or("no such end reason")
+            })?,
+            outlay: Outlay {
+                charge: amount("charge")?,
+                income: amount("income")?,
+                rounding: amount("rounding")?,
+                bearer: numbered(row, "bearer", Bearer::from_number)?,
+            },
+            node: row::parsed(row, "node_id", NodeId::from_slice)?,
+            hold: lease.zip(maybe("hold_no")?),
+            held: amount("held")?,
+            settled_at: row::timestamp(row, "settled_at")?,
+            claim_until: row::timestamp(row, "claim_until")?,
+        },
+        promo: amount("promo")?,
+        loss: amount("loss")?,
+        leg: AgentLeg {
+            state: numbered(row, "leg_state", LegState::from_number)?,
+            due_at: row::timestamp(row, "leg_due_at")?,
+            paid: amount("leg_paid")?,
+            answered_at: row::timestamp_option(row, "leg_answered_at")?,
+            claim: match claim {
+                (Some(epoch), Some(seq), Some(hash)) => Some(ClaimRef { epoch, seq, hash }),
+                (_, _, _) => None,
+            },
+        },
+    })
+}
+
+fn served(row: &Row) -> Result<Option<Served>, StoreError> {
+    let agent = row::parsed_option(row, "agent_id", AgentId::from_slice)?;
+    let owner = row::parsed_option(row, "owner_id", OwnerId::from_slice)?;
+    let account = row::parsed_option(row, "account_id", AccountId::from_slice)?;
+    let attempt = row::parsed_option(row, "attempt", |value: i64| u8::try_from(value))?;
+    match (agent, owner, account, attempt) {
+        (Some(agent), Some(owner), Some(account), Some(attempt)) => {
+            Ok(Some(Served { agent, owner, account, attempt }))
+        }
+        (None, None, None, None) => Ok(None),
+        (_, _, _, _) => Err(StoreError::corrupt("agent_id", "served by half")),
+    }
+}
+
+fn units(usage: &Usage) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (class, count) in usage.iter() {
+        bytes.push(class.number());
+        bytes.extend_from_slice(&count.to_be_bytes());
+    }
+    bytes
+}
+
+fn usage(bytes: &[u8]) -> Result<Usage, &'static str> {
+    let (units, rest) = bytes.as_chunks::<UNIT_BYTES>();
+    if !rest.is_empty() {
+        return Err("units cut off");
+    }
+    let mut usage = Usage::NONE;
+    for [class, count @ ..] in units {
+        let class = Class::from_number(*class).ok_or("no such class")?;
+        usage.add(class, u64::from_be_bytes(*count));
+    }
+    Ok(usage)
+}
