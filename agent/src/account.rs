@@ -16,6 +16,7 @@ use std::num::NonZeroU32;
 use weft_proto::ids::AccountId;
 use weft_proto::limits::{MESSAGE_BYTES_MAX, MODELS_PER_ACCOUNT_MAX, TEXT_BYTES_MAX};
 use weft_proto::model::{ModelName, ModelPatterns};
+use weft_proto::prices::Label;
 use weft_proto::provider::Provider;
 use weft_proto::tables::hosts::{HostRefused, Site};
 use weft_proto::wire::control::{self, Deployment, PermittedUse};
@@ -42,6 +43,12 @@ pub enum AccountRefused {
          the deployment of 1 to {TEXT_BYTES_MAX} visible characters"
     )]
     Deployments,
+    /// The place is malformed, or is declared where the site says it or no price depends on it.
+    #[error(
+        "a place is for azure, as price books name it: a data zone or region such as eu, of \
+         lower-case letters, digits, dots and hyphens"
+    )]
+    Place,
     /// The concurrency is out of range.
     #[error("concurrency must be from 1 to {CONCURRENCY_MAX}")]
     Concurrency,
@@ -100,6 +107,10 @@ pub struct AccountDraft {
     /// The provider's site: empty, a region, or an Azure resource.
     #[serde(default)]
     pub site: String,
+    /// Azure: the data zone or region that its deployments are billed for, as price books name it;
+    /// empty for worldwide ones.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub place: String,
     /// Patterns of the models it serves.
     #[serde(default = "ModelPatterns::any")]
     pub models: ModelPatterns,
@@ -126,6 +137,7 @@ pub struct Account {
     provider: Provider,
     label: String,
     site: Site,
+    place: Option<Label>,
     models: ModelPatterns,
     deployments: BTreeMap<String, ModelName>,
     max_concurrency: NonZeroU32,
@@ -144,6 +156,7 @@ impl AccountDraft {
             return Err(AccountRefused::Label);
         }
         let site = Site::parse(self.provider, &self.site)?;
+        let place = place(self.provider, &site, &self.place)?;
         let deployments_fit = self.deployments.len() <= MODELS_PER_ACCOUNT_MAX
             && (self.provider == Provider::Azure || self.deployments.is_empty())
             && self
@@ -161,6 +174,7 @@ impl AccountDraft {
             provider: self.provider,
             label: self.label,
             site,
+            place,
             models: self.models,
             deployments: self.deployments,
             max_concurrency,
@@ -194,6 +208,13 @@ impl Account {
     #[must_use]
     pub const fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// Where it is served, as far as its prices depend on it: an OpenAI account's region, or what an
+    /// Azure account declares. `None` is the provider's global host.
+    #[must_use]
+    pub const fn place(&self) -> Option<&Label> {
+        self.place.as_ref()
     }
 
     /// The models it serves.
@@ -262,6 +283,7 @@ impl Account {
                 .collect(),
             concurrency_max: self.max_concurrency.get(),
             permitted_use: self.permitted_use.clone(),
+            place: self.place.clone(),
         }
     }
 
@@ -272,6 +294,12 @@ impl Account {
             provider: self.provider,
             label: self.label.clone(),
             site: self.site.to_string(),
+            place: match (self.provider, &self.place) {
+                (Provider::Azure, Some(place)) => place.to_string(),
+                // Their site says it, or nothing does.
+                (Provider::OpenAi | Provider::Anthropic | Provider::DeepSeek, _)
+                | (Provider::Azure, None) => String::new(),
+            },
             models: self.models.clone(),
             deployments: self.deployments.clone(),
             max_concurrency: self.max_concurrency.get(),
@@ -280,6 +308,20 @@ impl Account {
             egress: self.egress.clone(),
         }
     }
+}
+
+/// The place of an account that declares this one, empty where it declares none.
+fn place(provider: Provider, site: &Site, declared: &str) -> Result<Option<Label>, AccountRefused> {
+    let named = match (provider, site) {
+        (Provider::Azure, _) => declared.to_owned(),
+        (_, _) if !declared.is_empty() => return Err(AccountRefused::Place),
+        (Provider::OpenAi, Site::Region(_)) => site.to_string(),
+        (Provider::OpenAi | Provider::Anthropic | Provider::DeepSeek, _) => String::new(),
+    };
+    if named.is_empty() {
+        return Ok(None);
+    }
+    Label::parse(&named).map(Some).map_err(|_| AccountRefused::Place)
 }
 
 fn is_text(text: &str, bytes_max: usize) -> bool {
@@ -299,6 +341,7 @@ mod tests {
             provider,
             label: "main".to_owned(),
             site: site.to_owned(),
+            place: String::new(),
             models: ModelPatterns::any(),
             deployments: BTreeMap::new(),
             max_concurrency: 4,
@@ -313,6 +356,7 @@ mod tests {
         let mut azure = draft(Provider::Azure, "myres.openai.azure.com");
         azure.deployments.insert("prod".into(), ModelName::parse("gpt-4o").expect("model"));
         azure.permitted_use = "licensed:C-1".into();
+        azure.place = "eu".into();
         azure.egress = "socks5://me@proxy.example:1080".parse().expect("egress");
         let account = azure.clone().check(id()).expect("valid");
         assert_eq!(account.draft(), azure);
@@ -339,6 +383,27 @@ mod tests {
         let mut bad = draft(Provider::OpenAi, "");
         bad.permitted_use = "licensed:".into();
         assert_eq!(bad.check(id()), Err(AccountRefused::Reference));
+    }
+
+    #[test]
+    fn the_place_of_an_account_is_its_region_or_what_azure_declares_and_reaches_the_hub() {
+        let announced = |draft: AccountDraft| {
+            let place = draft.check(id()).map(|account| account.announcement().place);
+            place.map(|place| place.map(|place| place.to_string()))
+        };
+        assert_eq!(announced(draft(Provider::OpenAi, "")), Ok(None));
+        assert_eq!(announced(draft(Provider::OpenAi, "eu")), Ok(Some("eu".to_owned())));
+        assert_eq!(announced(draft(Provider::Azure, "myres")), Ok(None));
+        let at = |provider, site, place: &str| AccountDraft {
+            place: place.to_owned(),
+            ..draft(provider, site)
+        };
+        assert_eq!(announced(at(Provider::Azure, "myres", "us")), Ok(Some("us".to_owned())));
+        assert_eq!(announced(at(Provider::Azure, "myres", "E U")), Err(AccountRefused::Place));
+        assert_eq!(announced(at(Provider::OpenAi, "eu", "us")), Err(AccountRefused::Place));
+        assert_eq!(announced(at(Provider::DeepSeek, "", "us")), Err(AccountRefused::Place));
+        let older = serde_json::to_string(&draft(Provider::Azure, "myres")).expect("json");
+        assert!(!older.contains("place"), "what declares none is written as before: {older}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub use reload::Reloader;
 use crate::config::{AgentConfig, Overrides};
 use crate::datadir::{DataDir, DataDirError, DirLock};
 use crate::exchange::Exchanges;
+use crate::ledger::{Books, HUB_PIN, HubKey, Ledger, LedgerError, LedgerParts, Reporter};
 use crate::lifecycle::Stop;
 use crate::limits::AccountLimits;
 use crate::status::{StatusBoard, Subject};
@@ -31,6 +32,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
+use weft_proto::causes::causes;
 use weft_proto::entropy::{Entropy, OsEntropy};
 use weft_proto::ids::{AgentId, HubId, InstanceId};
 use weft_proto::tables::hosts::HostTable;
@@ -38,6 +40,9 @@ use weft_proto::time::{Clock, SystemClock};
 
 /// How long connections to providers may take to close at the end of a run.
 const TASKS_END_MAX: Duration = Duration::from_millis(500);
+
+/// The folder of the price books, in the data directory.
+const PRICES_DIR: &str = "prices";
 
 /// How long a tunnel that a panic has closed may take to say so.
 const GOODBYE: Duration = Duration::from_millis(100);
@@ -93,6 +98,12 @@ pub enum StartError {
     /// TLS towards providers cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
+    /// The ledger cannot be used: without it no provider is called.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What is known of the hub's ledger, or the price books, cannot be read.
+    #[error("the hub's ledger key or the price books cannot be read")]
+    Hub(#[from] std::io::Error),
 }
 
 /// Why a run ended other than by a stop.
@@ -101,6 +112,9 @@ pub enum RunError {
     /// The hub does not want this agent.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
+    /// The ledger failed: nothing more can be written down, so nothing more may be done.
+    #[error(transparent)]
+    Ledger(Arc<LedgerError>),
     /// A task that must live has ended; the tunnel was closed.
     #[error("a critical task ended: {0}")]
     Task(&'static str),
@@ -115,6 +129,7 @@ pub struct Agent {
     drain: watch::Sender<Duration>,
     config: AgentConfig,
     board: StatusBoard,
+    ledger: Ledger,
     tasks: TaskTracker,
     stop: Stop,
     lock: DirLock,
@@ -138,6 +153,11 @@ impl Agent {
         let files = IdentityFiles::new(data.clone());
         let (identity, record) = files.load()?;
         let vault = Arc::new(Vault::open(&data)?);
+        let (agent, hub, timer) = (identity.agent(), record.hub, Arc::clone(&clock));
+        let parts = LedgerParts::of(&data, agent, hub, timer, entropy.as_ref(), !watch_files)?;
+        let ledger = Ledger::open(parts)?;
+        let hub_key = Arc::new(HubKey::open(data.ledger_dir().join(HUB_PIN))?);
+        let books = Books::open(data.root().join(PRICES_DIR), hub_key.key().as_ref())?;
         let (published, known) = watch::channel(vault.accounts());
         let (drain, drain_deadline) = watch::channel(config.drain_deadline());
         let tasks = TaskTracker::new();
@@ -157,7 +177,9 @@ impl Agent {
             limits: limits.clone(),
             upstream: upstream.clone(),
         };
-        let exchanges = Exchanges::new(vault, limits, hosts, upstream);
+        let exchanges =
+            Exchanges::new(vault, limits, hosts, upstream, ledger.clone(), books.clone());
+        let reporter = Reporter::new(ledger.clone(), books, hub_key);
         let uplink = Uplink {
             identity: watch::Sender::new(Arc::new(identity)),
             files,
@@ -172,10 +194,23 @@ impl Agent {
                 stop: stop.clone(),
                 board: board.clone(),
                 drain_deadline,
+                reporter,
             },
         };
         let config = config.clone();
-        Ok(Self { data, uplink, accounts, drain, config, board, tasks, stop, lock, watch_files })
+        Ok(Self {
+            data,
+            uplink,
+            accounts,
+            drain,
+            config,
+            board,
+            ledger,
+            tasks,
+            stop,
+            lock,
+            watch_files,
+        })
     }
 
     /// Who it is.
@@ -194,6 +229,12 @@ impl Agent {
     #[must_use]
     pub fn board(&self) -> StatusBoard {
         self.board.clone()
+    }
+
+    /// What it writes down.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.clone()
     }
 
     /// What takes this agent's files over while it runs. `flags` stay above them, and `logs` is the
@@ -228,6 +269,7 @@ impl Agent {
             drain,
             config: _,
             board,
+            ledger,
             tasks,
             stop,
             lock,
@@ -237,6 +279,8 @@ impl Agent {
         critical.spawn(async move { uplink.run().await.map_err(RunError::from) });
         let mut helpers = JoinSet::new();
         if watch_files {
+            // The first exchange without a usage need not wait for the tables.
+            drop(tasks.spawn_blocking(weft_proto::meter::warm_up));
             let (vault, accounts) = (Arc::clone(&accounts.vault), accounts.clone());
             helpers.spawn(vault::follow(vault, move || accounts.refresh()));
             helpers.spawn(board.clone().keep_file(data.clone()));
@@ -251,6 +295,11 @@ impl Agent {
                     Err(RunError::Task("uplink"))
                 }
             },
+            failed = ledger.failed() => {
+                // Not a stop: what is open stays open, and is closed as interrupted at the start.
+                critical.shutdown().await;
+                Err(RunError::Ledger(failed))
+            }
             Some(_) = helpers.join_next() => {
                 stop.force();
                 while critical.join_next().await.is_some() {}
@@ -262,6 +311,9 @@ impl Agent {
         // What is left are connections to providers, which close once nobody uses them.
         tasks.close();
         drop(tokio::time::timeout(TASKS_END_MAX, tasks.wait()).await);
+        if let Err(error) = ledger.stop().await {
+            tracing::error!(error = %causes(&error), "the ledger was not written to its end");
+        }
         if watch_files {
             board.write_file(&data).await;
         }

@@ -6,8 +6,9 @@
 //! ```
 //! The file is a tar archive with a manifest as its first entry ([`archive`]). A backup is
 //! consistent while the agent runs: the vault cannot be edited meanwhile, and a certificate that is
-//! renewed meanwhile is noticed. Nothing is overwritten, by either. A restored directory is whole
-//! or has no identity: the identity is moved into place last.
+//! renewed meanwhile is noticed. Of the ledger, which only grows, it holds what was whole when it
+//! was begun; a restored one begins a new epoch at its first start. Nothing is overwritten, by
+//! either. A restored directory is whole or has no identity: the identity is moved into place last.
 
 mod archive;
 
@@ -15,15 +16,18 @@ pub use archive::ArchiveError;
 
 use crate::config::{AgentConfig, ConfigError};
 use crate::datadir::{self, DataDir, DataDirError};
+use crate::ledger::read::{LedgerFiles, files_of};
+use crate::ledger::{LedgerError, read};
 use crate::uplink::{IdentityFiles, IdentityFilesError};
 use crate::vault::{Vault, VaultError};
-use archive::{FILE_BYTES_MAX, FILES, Manifest};
+use archive::{FILE_BYTES_MAX, FILES, Listed, Manifest};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
-use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use weft_proto::ids::{AgentId, HubId};
+use weft_proto::ledger::verify::Trust;
 use weft_proto::time::Clock;
 use zeroize::Zeroizing;
 
@@ -75,6 +79,9 @@ pub enum BackupError {
     /// The settings do not parse.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The ledger does not hold.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -110,10 +117,26 @@ pub fn write(data: &DataDir, to: &Path, clock: &dyn Clock) -> Result<Done, Backu
             continue;
         }
         drop(lock);
-        let manifest = Manifest::of(agent, hub, clock.now(), &contents);
+        let (ledger, files) = list_ledger(data)?;
+        let manifest = Manifest::of(agent, hub, clock.now(), &contents, ledger);
         let failed = |source| BackupError::File { path: to.to_owned(), source };
         let bytes = archive::pack(&manifest, &contents).map_err(failed)?;
-        write_new(to, &bytes)?;
+        write_new(to, |file| {
+            file.write_all(&bytes)?;
+            for listed in manifest.ledger() {
+                let name = listed.ledger_name().ok_or(io::ErrorKind::InvalidInput)?;
+                match files.small.iter().find(|(small, _)| *small == name) {
+                    Some((_, bytes)) => {
+                        archive::append(&manifest, listed, &mut bytes.as_slice(), file)?;
+                    }
+                    None => {
+                        let mut from = fs::File::open(data.ledger_dir().join(name))?;
+                        archive::append(&manifest, listed, &mut from, file)?;
+                    }
+                }
+            }
+            archive::finish(file)
+        })?;
         return Ok(Done { agent, hub, files: manifest.names() });
     }
     Err(BackupError::Restless)
@@ -125,12 +148,23 @@ pub fn write(data: &DataDir, to: &Path, clock: &dyn Clock) -> Result<Done, Backu
 /// # Errors
 /// [`BackupError`]; the directory is as it was.
 pub fn restore(from: &Path, root: &Path) -> Result<Done, BackupError> {
-    let bytes = read_bounded(from, archive::ARCHIVE_BYTES_MAX)?;
     let damaged = |source| BackupError::Archive { path: from.to_owned(), source };
-    let (manifest, contents) = archive::unpack(&bytes).map_err(damaged)?;
+    let opened = || {
+        let file = fs::File::open(from).map(io::BufReader::new);
+        file.map_err(|source| BackupError::File { path: from.to_owned(), source })
+    };
+    // Twice: nothing is written before all of it is known to hold.
+    let unpacked = archive::unpack(opened()?, |_| Ok(io::sink())).map_err(damaged)?;
+    let (manifest, contents) = unpacked;
     let made = make_target(root)?;
     let staging = root.join(STAGING);
-    let staged = stage(&staging, &manifest, &contents).and_then(|()| settle(&staging, root));
+    let staged = stage(&staging, &manifest, &contents, || {
+        let again = archive::unpack(opened()?, |name| place_ledger(&staging, name));
+        // Another backup than the one that held.
+        let same = again.map_err(damaged)?.0 == manifest;
+        if same { Ok(()) } else { Err(damaged(ArchiveError::Unreadable)) }
+    })
+    .and_then(|()| settle(&staging, root));
     if staged.is_err() {
         // Best effort: what failed is what is told.
         fs::remove_dir_all(&staging).unwrap_or_default();
@@ -180,12 +214,67 @@ fn read_bounded(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, BackupError
     Ok(bytes)
 }
 
+/// The ledger's files as they are to be backed up, with their digests.
+fn list_ledger(data: &DataDir) -> Result<(Vec<Listed>, LedgerFiles), BackupError> {
+    let files = files_of(data, !data.is_running()?)?;
+    let mut listed = Vec::new();
+    let failed = |name: &str| {
+        let path = data.ledger_dir().join(name);
+        |source| BackupError::File { path, source }
+    };
+    for (name, bytes) in &files.small {
+        let mut from = bytes.as_slice();
+        let made = Listed::ledger(name, bytes.len() as u64, &mut from, &mut io::sink());
+        listed.push(made.map_err(failed(name))?);
+    }
+    for (name, bytes) in &files.log {
+        let file = fs::File::open(data.ledger_dir().join(name));
+        let made =
+            file.and_then(|mut from| Listed::ledger(name, *bytes, &mut from, &mut io::sink()));
+        listed.push(made.map_err(failed(name))?);
+    }
+    Ok((listed, files))
+}
+
+/// Where a file of the ledger goes in the staged directory. Its name is one that a ledger has.
+fn place_ledger(staging: &Path, name: &str) -> io::Result<SyncedFile> {
+    let root = staging.join("ledger");
+    DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
+    let mut new = fs::OpenOptions::new();
+    new.write(true).create_new(true).mode(0o600).open(root.join(name)).map(SyncedFile)
+}
+
+/// A file whose flush reaches the disk.
+#[derive(Debug)]
+struct SyncedFile(fs::File);
+
+impl Write for SyncedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
 /// Writes a file that must not exist; a half-written one does not stay.
-fn write_new(to: &Path, bytes: &[u8]) -> Result<(), BackupError> {
+fn write_new(
+    to: &Path,
+    write: impl FnOnce(&mut fs::File) -> io::Result<()>,
+) -> Result<(), BackupError> {
     let existed = to.symlink_metadata().is_ok();
     // A bare name stands in the current directory, which has to be named to be synced.
     let path = if to.parent() == Some(Path::new("")) { Path::new(".").join(to) } else { to.into() };
-    datadir::create_file(&path, bytes).map_err(|source| {
+    let written = || {
+        // Without a buffer of its own, which would keep copies of keys.
+        let mut new = fs::OpenOptions::new();
+        let mut file = new.write(true).create_new(true).mode(0o600).open(&path)?;
+        write(&mut file)?;
+        file.sync_all()?;
+        fs::File::open(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?.sync_all()
+    };
+    written().map_err(|source| {
         if !existed {
             fs::remove_file(&path).unwrap_or_default();
         }
@@ -210,7 +299,12 @@ fn make_target(root: &Path) -> Result<bool, BackupError> {
 }
 
 /// Puts the directory together beside its place, and loads it there as a run would.
-fn stage(staging: &Path, manifest: &Manifest, contents: &Contents) -> Result<(), BackupError> {
+fn stage(
+    staging: &Path,
+    manifest: &Manifest,
+    contents: &Contents,
+    ledger: impl FnOnce() -> Result<(), BackupError>,
+) -> Result<(), BackupError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| BackupError::File { path, source }
@@ -222,9 +316,15 @@ fn stage(staging: &Path, manifest: &Manifest, contents: &Contents) -> Result<(),
         let path = staging.join(name);
         datadir::create_file(&path, bytes).map_err(failed(&path))?;
     }
+    ledger()?;
     let staged = DataDir::open(staging)?;
     if check(&staged)? != (manifest.agent, manifest.hub) {
         return Err(BackupError::OtherAgent);
+    }
+    let (agent, hub) = (Some(manifest.agent), Some(manifest.hub));
+    if manifest.ledger().next().is_some() {
+        let trust = Trust { agent, hub, ..Trust::default() };
+        read::read(&staged, trust, false, |_| {})?;
     }
     Ok(())
 }

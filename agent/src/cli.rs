@@ -9,6 +9,7 @@ pub mod backup;
 pub mod doctor;
 mod input;
 pub mod join;
+pub mod ledger;
 pub mod run;
 pub mod status;
 
@@ -17,6 +18,7 @@ use crate::app::{RunError, StartError};
 use crate::backup::BackupError;
 use crate::config::ConfigError;
 use crate::datadir::{DataDir, DataDirError};
+use crate::ledger::LedgerError;
 use crate::status::StatusError;
 use crate::telemetry::TelemetryError;
 use crate::uplink::{IdentityFilesError, JoinError};
@@ -56,7 +58,13 @@ pub enum Command {
         No request and no key is sent to a provider, and a running agent is not disturbed. The \
         exit code is 0 where nothing failed.")]
     Doctor(doctor::Doctor),
-    /// Write identity, vault and settings into one file, also while the agent runs
+    /// Prove, sum up or export the ledger, offline
+    #[command(
+        subcommand,
+        after_help = "Example:\n  weft-agent ledger verify --data /var/lib/weft-agent"
+    )]
+    Ledger(ledger::Ledger),
+    /// Write identity, vault, ledger and settings into one file, also while the agent runs
     #[command(
         after_help = "Example:\n  weft-agent backup --to agent.backup --data /var/lib/weft-agent\n\n\
         The file holds the provider keys AND the key that opens them: whoever has it has them. It \
@@ -139,6 +147,15 @@ pub enum CliError {
     /// The backup was not made or not restored.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The ledger does not hold.
+    #[error("the ledger does not hold: {found} rules are broken")]
+    LedgerUnsound {
+        /// How many.
+        found: u64,
+    },
     /// The doctor found something that does not work.
     #[error("{failed} of {checks} checks failed")]
     Unwell {
@@ -183,6 +200,7 @@ impl Command {
             Self::Run(run) => run.execute(hosts).await,
             Self::Status(status) => status.execute(),
             Self::Doctor(doctor) => doctor.execute(hosts).await,
+            Self::Ledger(ledger) => ledger.execute(),
             Self::Backup(backup) => backup.execute(),
             Self::Restore(restore) => restore.execute(),
         }

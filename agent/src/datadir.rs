@@ -113,6 +113,12 @@ impl DataDir {
         self.root.join("identity")
     }
 
+    /// The directory of the ledger: its log, its key, its index.
+    #[must_use]
+    pub fn ledger_dir(&self) -> PathBuf {
+        self.root.join("ledger")
+    }
+
     /// Claims the directory for a run; the claim ends when the lock is dropped or the process dies.
     /// Blocks shortly where it is held: a `status` or `doctor` that looks holds it for a moment.
     ///

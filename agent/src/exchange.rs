@@ -1,24 +1,28 @@
-//! One exchange at the agent: judged, called, streamed.
+//! One exchange at the agent: judged, written down, called, streamed, written down.
 //!
 //! ```text
-//!  accept ─▶ authorize ─▶ call ─▶ stream ─▶ FIN
-//!   head      own tables    vault lends   bytes as     only when the provider's
-//!             own limits    one key       they come    answer ended properly
+//!  accept ─▶ authorize ─▶ OPEN ─▶ call ─▶ stream ─▶ FIN ─▶ CLOSE
+//!   head      own tables   durable  vault lends   bytes as     only when the      at every end,
+//!             own limits            one key       they come    answer is whole    with its usage
 //! ```
 //! At every point the task also waits for the hub to stop the answer: dropping the task's future
 //! closes the provider's connection at once, even while the provider is silent. The agent trusts
 //! the hub no further than it must: account, provider, route, target and headers are checked here
-//! again. Nothing of a request or an answer is kept or logged but ids, counts and times.
+//! again. Nothing of a request or an answer is kept or logged but ids, counts and times; its meters
+//! read copies of what goes by.
 
 mod authorize;
 mod call;
 mod fault;
+mod record;
 mod stream;
 mod switch;
 
+use crate::ledger::{Books, Ledger};
 use crate::limits::AccountLimits;
 use crate::upstream::Upstream;
 use crate::vault::Vault;
+use record::Record;
 use std::sync::Arc;
 use tokio::time::Instant;
 use weft_proto::codes::AbortCode;
@@ -36,6 +40,8 @@ struct Shared {
     limits: AccountLimits,
     hosts: HostTable,
     upstream: Upstream,
+    ledger: Ledger,
+    books: Books,
 }
 
 /// How an exchange ended before its answer was whole.
@@ -67,8 +73,10 @@ impl Exchanges {
         limits: AccountLimits,
         hosts: HostTable,
         upstream: Upstream,
+        ledger: Ledger,
+        books: Books,
     ) -> Self {
-        Self(Arc::new(Shared { vault, limits, hosts, upstream }))
+        Self(Arc::new(Shared { vault, limits, hosts, upstream, ledger, books }))
     }
 
     /// Whether exchanges go to a simulation instead of to providers.
@@ -101,9 +109,11 @@ impl Exchanges {
         let account = incoming.head.ticket.account;
         let began = Instant::now();
         let stopped = incoming.answer.stopped();
+        let record = Record::default();
+        let mut unsure = None;
         let outcome = {
             let mut stopped = std::pin::pin!(stopped);
-            let mut work = std::pin::pin!(self.work(incoming, draining));
+            let mut work = std::pin::pin!(self.work(incoming, draining, &record));
             tokio::select! {
                 biased;
                 gone = &mut stopped => match gone {
@@ -115,13 +125,16 @@ impl Exchanges {
                     if outcome.is_ok() {
                         // The hub has the whole answer before the exchange counts as done: a
                         // drain that closed the tunnel earlier would take the rest of it away.
-                        drop(stopped.await);
+                        unsure = stopped.await.map(|error| stopped_because(&error));
                     }
                     outcome
                 }
             }
         };
+        // The work is gone, and with it the provider's connection: what is left is to say what it
+        // came to.
         let elapsed = began.elapsed();
+        record.close(&self.0.books, &outcome, unsure).await;
         match outcome {
             Ok(Served { status, answer_bytes }) => {
                 tracing::debug!(%exchange, %account, status, answer_bytes, ?elapsed, "served");
@@ -134,9 +147,14 @@ impl Exchanges {
         }
     }
 
-    async fn work(&self, incoming: Incoming, draining: bool) -> Result<Served, Ended> {
+    async fn work(
+        &self,
+        incoming: Incoming,
+        draining: bool,
+        record: &Record,
+    ) -> Result<Served, Ended> {
         let Incoming { head, body, mut answer } = incoming;
-        let outcome = self.steps(&head, body, &mut answer, draining).await;
+        let outcome = self.steps(&head, body, &mut answer, draining, record).await;
         if let Err(ended) = &outcome {
             answer.abort(ended.code);
         }

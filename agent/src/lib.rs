@@ -16,6 +16,7 @@ pub mod config;
 pub mod datadir;
 pub mod doctor;
 pub mod exchange;
+pub mod ledger;
 pub mod lifecycle;
 pub mod limits;
 pub mod status;

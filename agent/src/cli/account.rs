@@ -25,7 +25,8 @@ pub enum Account {
     /// Add an account; its key is read from standard input
     #[command(
         after_help = "Examples:\n  weft-agent account add --provider openai --label main < key.txt\n  \
-        weft-agent account add --provider azure --site myres --label prod --deployment chat=gpt-4o\n  \
+        weft-agent account add --provider azure --site myres --label prod --place eu \
+        --deployment chat=gpt-4o\n  \
         cat key.txt password.txt | weft-agent account add --provider openai --label far --egress \
         socks5://me@proxy.example:1080\n\n\
         The key is never an argument: type it when asked, or pipe it in. Where --egress names a \
@@ -69,6 +70,9 @@ pub struct Add {
     /// The provider's site: an OpenAI region such as eu, or an Azure resource
     #[arg(long, default_value = "")]
     site: String,
+    /// Azure: the data zone or region that it is billed for, as price books name it, such as eu
+    #[arg(long, default_value = "", hide_default_value = true)]
+    place: String,
     /// Models it may serve, as comma-separated patterns with `*`
     #[arg(long, default_value = "*")]
     models: ModelPatterns,
@@ -136,6 +140,7 @@ impl Add {
             provider: self.provider,
             label: self.label,
             site: self.site,
+            place: self.place,
             models: self.models,
             deployments: self.deployments.into_iter().collect::<BTreeMap<_, _>>(),
             max_concurrency: self.concurrency,
@@ -211,13 +216,17 @@ impl Listed {
     fn cells(&self) -> [String; 7] {
         let declared = &self.declared;
         let http2 = if declared.http2 { "  http2" } else { "" };
+        let place = match declared.place.as_str() {
+            "" => String::new(),
+            place => format!("  at {place}"),
+        };
         [
             self.id.to_string(),
             declared.provider.to_string(),
             declared.label.clone(),
             format!("models {}", declared.models),
             format!("at most {}", declared.max_concurrency),
-            format!("use {}{http2}", declared.permitted_use),
+            format!("use {}{place}{http2}", declared.permitted_use),
             format!("egress {}", self.egress),
         ]
     }

@@ -24,6 +24,7 @@ pub(super) struct Authorized {
     pub(super) origin: Origin,
     pub(super) version: HttpVersion,
     pub(super) target: Target,
+    pub(super) matched: Match,
     pub(super) body: DeclaredBody,
     pub(super) pass: Pass,
 }
@@ -58,6 +59,11 @@ impl Shared {
         if account.provider() != head.provider {
             return Err(refused("the account is another provider's"));
         }
+        // Both ends price by the ticket: one that was made before the account moved would be wrong.
+        let terms = head.ticket.terms.as_ref();
+        if terms.is_some_and(|terms| terms.place.as_ref() != account.place()) {
+            return Err(refused("the account is at another place than the ticket says"));
+        }
         let target = Target::parse(&head.target).map_err(|_| refused("the target's form"))?;
         let route = routes::find(head.provider, &head.method, target.path())
             .map_err(|_| refused("no such route"))?;
@@ -85,7 +91,7 @@ impl Shared {
                 }
             })?;
         let version = if account.http2() { HttpVersion::H2 } else { HttpVersion::H1 };
-        Ok(Authorized { account, origin, version, target, body, pass })
+        Ok(Authorized { account, origin, version, target, matched: route, body, pass })
     }
 }
 

@@ -1,7 +1,10 @@
 //! The steps of one exchange in their order, and the call itself: request out, head back.
+//!
+//! Nothing is sent to a provider before the ledger has the exchange's OPEN on disk.
 
 use super::authorize::{Authorized, DeclaredBody};
 use super::fault::{self, Judged, Peeked};
+use super::record::Record;
 use super::{Ended, Exchanges, Served};
 use crate::limits::Pass;
 use crate::upstream::{
@@ -36,9 +39,10 @@ impl Exchanges {
         mut body: RequestReader,
         answer: &mut AnswerWriter,
         draining: bool,
+        record: &Record,
     ) -> Result<Served, Ended> {
         let shared = &self.0;
-        let Authorized { account, origin, version, target, body: declared, mut pass } =
+        let Authorized { account, origin, version, target, matched, body: declared, mut pass } =
             shared.authorize(head, draining).inspect_err(|ended| body.stop(ended.code))?;
         let (sender, request_body) = match declared {
             DeclaredBody::None => (None, RequestBody::empty()),
@@ -54,6 +58,11 @@ impl Exchanges {
             .vault
             .lend(account.id())
             .map_err(|_| Ended::new(AbortCode::NotSent, "the vault lends no key"))?;
+        record.open(&shared.ledger, head, &matched).await.map_err(|error| {
+            tracing::error!(why = %causes(&error), "an exchange could not be written down");
+            body.stop(AbortCode::NotSent);
+            Ended::new(AbortCode::NotSent, "the ledger took no entry")
+        })?;
         let call = Call {
             origin,
             version,
@@ -69,24 +78,25 @@ impl Exchanges {
         if head.upgrade {
             let opened = tokio::time::timeout(within, shared.upstream.open(call)).await;
             let opened = opened.map_err(|_| Ended::new(AbortCode::Deadline, "no head in time"))?;
-            return match opened.map_err(call_failed)? {
+            return match opened.map_err(|error| call_failed(error, record))? {
                 Opened::Switched { headers, io } => {
                     pass.works();
-                    super::switch::carry(io, &headers, body, answer).await
+                    record.head(StatusCode::SWITCHING_PROTOCOLS, &headers);
+                    super::switch::carry(io, &headers, body, answer, record).await
                 }
                 // As any other answer: nothing of the request is left to send.
                 Opened::Answered(upstream) => {
-                    match judge(account.provider(), upstream, &mut pass, answer).await? {
+                    match judge(account.provider(), upstream, &mut pass, answer, record).await? {
                         ControlFlow::Break(served) => Ok(served),
                         ControlFlow::Continue((status, headers, body)) => {
-                            super::stream::answer(status, &headers, body, answer).await
+                            super::stream::answer(status, &headers, body, answer, record).await
                         }
                     }
                 }
             };
         }
 
-        let mut pump = std::pin::pin!(pump(&mut body, sender));
+        let mut pump = std::pin::pin!(pump(&mut body, sender, record));
         let mut pumped = false;
         let upstream = {
             let mut calling = std::pin::pin!(shared.upstream.call(call));
@@ -101,7 +111,9 @@ impl Exchanges {
                         }
                         deadline.as_mut().reset(tokio::time::Instant::now() + within);
                     }
-                    called = &mut calling => break called.map_err(call_failed)?,
+                    called = &mut calling => {
+                        break called.map_err(|error| call_failed(error, record))?;
+                    }
                     () = &mut deadline, if pumped => {
                         return Err(Ended::new(AbortCode::Deadline, "no head in time"));
                     }
@@ -109,11 +121,11 @@ impl Exchanges {
             }
         };
         let (status, headers, upstream_body) =
-            match judge(account.provider(), upstream, &mut pass, answer).await? {
+            match judge(account.provider(), upstream, &mut pass, answer, record).await? {
                 ControlFlow::Break(served) => return Ok(served),
                 ControlFlow::Continue(passes) => passes,
             };
-        let streaming = super::stream::answer(status, &headers, upstream_body, answer);
+        let streaming = super::stream::answer(status, &headers, upstream_body, answer, record);
         let mut streaming = std::pin::pin!(streaming);
         loop {
             tokio::select! {
@@ -137,8 +149,10 @@ async fn judge(
     upstream: Answer,
     pass: &mut Pass,
     answer: &mut AnswerWriter,
+    record: &Record,
 ) -> Result<ControlFlow<Served, (StatusCode, HeaderMap, Peeked)>, Ended> {
     let Answer { status, headers, body } = upstream;
+    record.head(status, &headers);
     match fault::judge(provider, status, &headers, body).await? {
         Judged::Fault(fault) => {
             pass.faulted(fault);
@@ -166,7 +180,11 @@ async fn expect_end(body: &mut RequestReader) -> Result<(), Ended> {
 }
 
 /// Carries the request's bytes to the provider as they come, and its end only as it came.
-async fn pump(body: &mut RequestReader, sender: Option<BodySender>) -> Result<Pumped, Ended> {
+async fn pump(
+    body: &mut RequestReader,
+    sender: Option<BodySender>,
+    record: &Record,
+) -> Result<Pumped, Ended> {
     let Some(mut sender) = sender else {
         return Ok(Pumped::Whole);
     };
@@ -178,11 +196,13 @@ async fn pump(body: &mut RequestReader, sender: Option<BodySender>) -> Result<Pu
         };
         match read {
             Ok(Some(bytes)) => {
-                if sender.send(bytes).await.is_err() {
+                if sender.send(bytes.clone()).await.is_err() {
                     return Ok(Pumped::Enough);
                 }
+                record.sent(&bytes);
             }
             Ok(None) => {
+                record.sent_whole();
                 return match sender.finish(None).await {
                     Ok(()) => Ok(Pumped::Whole),
                     Err(_) => Ok(Pumped::Enough),
@@ -206,9 +226,10 @@ pub(super) fn request_failed(error: &StreamError) -> Ended {
 
 /// What a failed call means to the hub. The causes are logged: they name hosts and system errors,
 /// nothing of the request.
-fn call_failed(error: CallError) -> Ended {
+fn call_failed(error: CallError, record: &Record) -> Ended {
     match &error {
         CallError::NotSent(_) => {
+            record.not_called();
             tracing::warn!(why = %causes(&error), "a provider was not reached");
             Ended::new(AbortCode::NotSent, "the provider was not reached")
         }

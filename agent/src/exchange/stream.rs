@@ -3,6 +3,7 @@
 //! FIN goes out only when the provider's answer ended properly. Nothing is gathered and nothing
 //! waits for a timer.
 
+use super::record::Record;
 use super::{Ended, Served};
 use bytes::Bytes;
 use http::StatusCode;
@@ -26,6 +27,7 @@ pub(super) async fn answer<B>(
     headers: &HeaderMap,
     body: B,
     answer: &mut AnswerWriter,
+    record: &Record,
 ) -> Result<Served, Ended>
 where
     B: Body<Data = Bytes>,
@@ -50,7 +52,9 @@ where
             Ok(data) if data.is_empty() => {}
             Ok(data) => {
                 answer_bytes += data.len() as u64;
+                record.came(data.clone());
                 answer.send(data).await.map_err(|error| not_written(&error))?;
+                record.passed_on();
             }
             Err(frame) => trailers = frame.into_trailers().ok(),
         }

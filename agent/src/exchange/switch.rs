@@ -3,9 +3,10 @@
 //! FIN towards the hub says that the provider's direction ended properly: between two frames, by
 //! the end of TLS or behind a close frame. Everything else is a reset. The user's FIN becomes the
 //! end of what the provider is sent, and of nothing else: that is a half-close. Nothing of either
-//! direction is kept; what frames hold is never looked at.
+//! direction is kept; what the provider's frames hold only the meter reads, in a copy.
 
 use super::call::request_failed;
+use super::record::Record;
 use super::stream::not_written;
 use super::{Ended, Served};
 use bytes::{Buf, Bytes};
@@ -33,6 +34,7 @@ pub(super) async fn carry<I>(
     headers: &HeaderMap,
     body: RequestReader,
     answer: &mut AnswerWriter,
+    record: &Record,
 ) -> Result<Served, Ended>
 where
     I: AsyncRead + AsyncWrite,
@@ -40,7 +42,7 @@ where
     let head = SwitchedHead { headers: upgrade_response_headers(headers) };
     answer.switched(&head).await.map_err(|error| not_written(&error))?;
     let (from_provider, to_provider) = tokio::io::split(io);
-    let mut down = pin!(downward(from_provider, answer));
+    let mut down = pin!(downward(from_provider, answer, record));
     let mut up = pin!(upward(body, to_provider));
     let (mut sent, mut up_ended) = (None, false);
     loop {
@@ -63,7 +65,11 @@ where
 }
 
 /// From the provider to the hub; how many bytes there were.
-async fn downward<R>(mut from_provider: R, answer: &mut AnswerWriter) -> Result<u64, Ended>
+async fn downward<R>(
+    mut from_provider: R,
+    answer: &mut AnswerWriter,
+    record: &Record,
+) -> Result<u64, Ended>
 where
     R: AsyncRead + Unpin,
 {
@@ -91,7 +97,9 @@ where
         sent += bytes as u64;
         // A copy: what waits for the hub must not cost more than its bytes.
         let read = Bytes::copy_from_slice(read);
+        record.came(read.clone());
         answer.send(read).await.map_err(|error| not_written(&error))?;
+        record.passed_on();
     }
 }
 

@@ -6,19 +6,20 @@
 use super::tunnel::Tunnel;
 use crate::account::Account;
 use crate::exchange::Exchanges;
+use crate::ledger::Reporter;
 use crate::lifecycle::Stop;
 use crate::status::{StatusBoard, UplinkState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use weft_proto::codes::CloseCode;
 use weft_proto::entropy::Entropy;
 use weft_proto::ids::{AccountId, AgentId, InstanceId};
 use weft_proto::limits::SESSION_HANDSHAKE_MAX;
-use weft_proto::session::{AgentEvent, AgentSession};
+use weft_proto::session::{AgentEvent, AgentSession, LedgerWord};
 use weft_proto::time::Clock;
 use weft_proto::wire::control::{
     AgentMessage, Drain, Features, Health, Hello, HubMessage, Refuse, Welcome, pages,
@@ -28,6 +29,8 @@ use weft_transport::stream::{Lost, StreamError};
 
 /// How long a draining agent still answers requests that the hub sent before it heard of it.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
+/// Words of the hub's ledger that may wait for the report.
+const WORDS_MAX: usize = 256;
 /// Name and version, for people at the hub.
 const BUILD: &str = concat!("weft-agent/", env!("CARGO_PKG_VERSION"));
 /// The same of an agent whose table of hosts is not the official one.
@@ -44,6 +47,7 @@ pub(crate) struct SessionParts {
     pub(crate) stop: Stop,
     pub(crate) board: StatusBoard,
     pub(crate) drain_deadline: watch::Receiver<Duration>,
+    pub(crate) reporter: Reporter,
 }
 
 /// How a session ended.
@@ -95,6 +99,10 @@ pub(super) struct Session {
     /// What the hub was last told of each paused account.
     paused: BTreeMap<AccountId, bool>,
     running: JoinSet<()>,
+    /// The ledger's report, where the hub takes one.
+    reporting: JoinSet<()>,
+    /// What the hub's ledger says, on its way to the report.
+    words: Option<mpsc::Sender<LedgerWord>>,
     draining: Option<Draining>,
 }
 
@@ -132,6 +140,8 @@ impl Session {
             receiver,
             paused: BTreeMap::new(),
             running: JoinSet::new(),
+            reporting: JoinSet::new(),
+            words: None,
             draining: None,
         };
         let greeted = tokio::time::timeout(SESSION_HANDSHAKE_MAX, session.greet(hello)).await;
@@ -150,6 +160,9 @@ impl Session {
         session.parts.board.uplink(UplinkState::Connected, Some((welcome.node, welcome.session)));
         session.announce().await?;
         session.tell_health().await?;
+        if welcome.features.have(Features::LEDGER) {
+            session.report().await?;
+        }
         Ok(session)
     }
 
@@ -161,9 +174,23 @@ impl Session {
                 AgentEvent::Welcome(welcome) => return Ok(welcome),
                 AgentEvent::Refused(refuse) => return Err(SessionEnd::Refused(refuse)),
                 AgentEvent::Revoked => return Err(SessionEnd::Revoked),
-                AgentEvent::Ping(_) | AgentEvent::Drain(_) | AgentEvent::Nothing => {}
+                AgentEvent::Ping(_)
+                | AgentEvent::Drain(_)
+                | AgentEvent::Ledger(_)
+                | AgentEvent::Nothing => {}
             }
         }
+    }
+
+    /// Lets the ledger greet, and reports it beside the session from here on.
+    async fn report(&mut self) -> Result<(), SessionEnd> {
+        let reporter = self.parts.reporter.clone();
+        self.sender.send(&AgentMessage::Ledger(reporter.greeting())).await?;
+        let (words, heard) = mpsc::channel(WORDS_MAX);
+        self.words = Some(words);
+        let connection = self.tunnel.connection().clone();
+        self.reporting.spawn(reporter.run(connection, heard));
+        Ok(())
     }
 
     /// Serves until the session ends. A drain of the hub returns early: call again to finish what
@@ -233,6 +260,14 @@ impl Session {
             }
             AgentEvent::Revoked => return Ok(Some(SessionEnd::Revoked)),
             AgentEvent::Refused(refuse) => return Ok(Some(SessionEnd::Refused(refuse))),
+            AgentEvent::Ledger(word) => {
+                // A word that finds no room is said again when it is asked for again.
+                if let Some(words) = &self.words
+                    && let Err(refused) = words.try_send(word)
+                {
+                    tracing::warn!(%refused, "a word of the hub's ledger was not heard");
+                }
+            }
             AgentEvent::Drain(_) | AgentEvent::Welcome(_) | AgentEvent::Nothing => {}
         }
         Ok(None)
@@ -253,6 +288,11 @@ impl Session {
 
     /// New exchanges are refused from now on; those that run have `left`.
     pub(super) fn drain_until(&mut self, left: Duration) {
+        if !self.parts.stop.is_soft() {
+            // The hub goes: the next session reports, and one at a time does.
+            self.words = None;
+            self.reporting.abort_all();
+        }
         let now = Instant::now();
         let deadline = now + left;
         let before = self.draining.unwrap_or_else(|| Draining {
@@ -300,6 +340,7 @@ impl Session {
     /// connections, and the tunnel is closed.
     pub(super) async fn close(mut self, code: CloseCode) {
         self.running.shutdown().await;
+        self.reporting.shutdown().await;
         self.tunnel.close(code).await;
     }
 }

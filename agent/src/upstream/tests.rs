@@ -52,6 +52,7 @@ impl Rig {
             deployments: BTreeMap::new(),
             max_concurrency: 1,
             permitted_use: "own".into(),
+            place: String::new(),
             http2: false,
             egress: Egress::Direct,
         };

@@ -22,6 +22,7 @@ fn draft(provider: Provider, label: &str) -> AccountDraft {
         deployments: BTreeMap::new(),
         max_concurrency: 8,
         permitted_use: "own".into(),
+        place: String::new(),
         http2: false,
         egress: Egress::Direct,
     }

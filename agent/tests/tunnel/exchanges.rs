@@ -5,9 +5,12 @@ use http::{HeaderValue, Method};
 use tokio::io::AsyncReadExt;
 use weft_proto::codes::AbortCode;
 use weft_proto::entropy::OsEntropy;
-use weft_proto::ids::AccountId;
+use weft_proto::ids::{AccountId, LeaseId};
+use weft_proto::money::{NanoUsd, Ratio};
+use weft_proto::prices::BookHash;
 use weft_proto::provider::Provider;
 use weft_proto::time::SystemClock;
+use weft_proto::wire::ticket::Terms;
 use weft_transport::exchange::Piece;
 use weft_transport::stream::StreamError;
 
@@ -148,6 +151,18 @@ async fn what_the_agent_s_own_tables_refuse_is_not_sent() {
     refused.push(head);
     let mut head = world.request();
     head.headers.insert("content-length", HeaderValue::from_static("x"));
+    refused.push(head);
+    let mut head = world.request();
+    head.ticket.terms = Some(Terms {
+        lease: LeaseId::generate(&SystemClock, &OsEntropy),
+        counter: 1,
+        book: BookHash::from_bytes([5; 32]),
+        model: "gpt-x".to_owned(),
+        // The account is at the global host.
+        place: "eu".parse().ok(),
+        tier: Ratio::ONE,
+        cap: NanoUsd::ZERO,
+    });
     refused.push(head);
     for head in refused {
         let error = world.tunnel.refusal(&head).await;

@@ -3,5 +3,7 @@
 mod exchanges;
 mod hostile;
 mod lives;
+mod prices;
+mod record;
 mod websocket;
 mod world;

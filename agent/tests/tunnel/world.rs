@@ -145,6 +145,11 @@ impl Hub {
 
     /// Greets the next agent and reads its accounts.
     pub(crate) async fn greet(&self, agent: AgentId) -> Tunnel {
+        self.greet_with(agent, Features::default()).await
+    }
+
+    /// The same, as a hub that can do this.
+    pub(crate) async fn greet_with(&self, agent: AgentId, features: Features) -> Tunnel {
         let connection = self.accept().await;
         let (mut sender, mut receiver) =
             soon(weft_transport::control::accept(&connection)).await.expect("control");
@@ -154,7 +159,7 @@ impl Hub {
         let welcome = Welcome {
             node: NodeId::generate(&SystemClock, &OsEntropy),
             session: SessionId::generate(&SystemClock, &OsEntropy),
-            features: Features::default(),
+            features,
             build: "test".into(),
         };
         sender.send(&HubMessage::Welcome(welcome)).await.expect("welcome");
@@ -219,12 +224,12 @@ pub(crate) fn request(account: AccountId) -> RequestHead {
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("authorization", HeaderValue::from_static("Bearer wk-user"));
     RequestHead {
-        ticket: Ticket {
-            exchange: ExchangeId::generate(&SystemClock, &OsEntropy),
-            attempt: 1,
+        ticket: Ticket::free(
+            ExchangeId::generate(&SystemClock, &OsEntropy),
+            1,
             account,
-            issued_at: SystemClock.now(),
-        },
+            SystemClock.now(),
+        ),
         provider: Provider::OpenAi,
         method: Method::POST,
         target: "/v1/chat/completions".into(),
@@ -322,6 +327,7 @@ pub(crate) fn draft(label: &str, max_concurrency: u32) -> AccountDraft {
         deployments: BTreeMap::new(),
         max_concurrency,
         permitted_use: "own".into(),
+        place: String::new(),
         http2: false,
         egress: weft_agent::account::Egress::Direct,
     }

@@ -24,6 +24,9 @@ pub struct Set {
     /// Azure: all its deployments and the models behind them; may be repeated
     #[arg(long = "deployment", value_name = "NAME=MODEL", value_parser = parse_deployment, group = "what")]
     deployments: Vec<(String, ModelName)>,
+    /// Azure: the data zone or region that it is billed for, as price books name it; empty for none
+    #[arg(long, group = "what")]
+    place: Option<String>,
     /// Exchanges at a time
     #[arg(long, group = "what")]
     concurrency: Option<u32>,
@@ -70,6 +73,9 @@ impl Set {
                 }
                 if !self.deployments.is_empty() {
                     draft.deployments = self.deployments.into_iter().collect();
+                }
+                if let Some(place) = self.place {
+                    draft.place = place;
                 }
                 if let Some(concurrency) = self.concurrency {
                     draft.max_concurrency = concurrency;

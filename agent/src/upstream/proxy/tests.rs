@@ -74,6 +74,7 @@ impl Rig {
             deployments: BTreeMap::new(),
             max_concurrency: 8,
             permitted_use: "own".into(),
+            place: String::new(),
             http2: false,
             egress,
         };

@@ -1,0 +1,310 @@
+//! What the agent and its hub tell each other about the ledger.
+//!
+//! ```text
+//!  session ─ LEDGER ─▶ hub … LEDGER{key, accepted} ─▶ entries behind it, in chain order, then each
+//!            new one; CLAIMs of closes without a final word ◀─ ACK, COSIGNED ─▶ into the chain
+//! ```
+//! A [`Reporter`] runs beside one session, on its first slot. It loses nothing by ending: the hub
+//! says where to go on, and a word that was missed is asked for again, because a claim is the same
+//! receipt once more. A hub that breaks its word is named in the log, and nothing of what it says
+//! against it is taken.
+
+mod arrivals;
+mod books;
+mod hub_key;
+mod sending;
+
+pub use books::{BOOKS_MAX, BookRefused, Books};
+pub(crate) use hub_key::HUB_PIN;
+pub use hub_key::{HubFault, HubKey};
+
+use super::{AckError, HeadSeen, Ledger, LedgerError, Met};
+use arrivals::{Arrivals, OFFERS_MAX};
+use bytes::Bytes;
+use sending::Sending;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use weft_proto::causes::causes;
+use weft_proto::ledger::note::Cosignature;
+use weft_proto::ledger::{Cosigned, Hash, Position, PublicKey, Signature, SignedAcks};
+use weft_proto::session::LedgerWord;
+use weft_proto::wire::receipts::{AckBatch, AgentLedger, ChainHead, HubLedger, LedgerFault};
+use weft_transport::stream::StreamError;
+use weft_transport::{Connection, prices};
+
+/// How often the ledger is looked at for a checkpoint, and claims for being claimed again.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a close without a final word waits before it is claimed again.
+const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Why nothing is reported for now.
+#[derive(Debug, thiserror::Error)]
+enum Halted {
+    #[error(transparent)]
+    Hub(#[from] HubFault),
+    #[error("the hub has another entry at a place of this ledger (chain_fork)")]
+    Forked,
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+}
+
+/// Reports the ledger to the hub. Clones mean the same ledger.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    ledger: Ledger,
+    books: Books,
+    hub: Arc<HubKey>,
+}
+
+impl Reporter {
+    /// Reports `ledger`, prices by `books` and trusts `hub`'s key.
+    #[must_use]
+    pub const fn new(ledger: Ledger, books: Books, hub: Arc<HubKey>) -> Self {
+        Self { ledger, books, hub }
+    }
+
+    /// How the ledger greets.
+    #[must_use]
+    pub fn greeting(&self) -> AgentLedger {
+        let head = self.ledger.head();
+        let head = (head.size > 0).then(|| ChainHead {
+            epoch: head.epoch,
+            size: head.size,
+            leaf: *head.last.as_bytes(),
+        });
+        AgentLedger {
+            key: *self.ledger.public_key().as_bytes(),
+            handover: None,
+            head,
+            books: self.books.hashes(),
+        }
+    }
+
+    /// Reports on one session until it is dropped or the tunnel is lost. `words` are what the hub's
+    /// ledger says on the control stream.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping it.
+    pub async fn run(self, connection: Connection, words: mpsc::Receiver<LedgerWord>) {
+        let mut report = Report {
+            reporter: self,
+            connection,
+            key: None,
+            sending: None,
+            books: Arrivals::default(),
+            arriving: JoinSet::new(),
+            claimed_at: Instant::now(),
+        };
+        if let Err(lost) = report.serve(words).await {
+            tracing::debug!(error = %causes(&lost), "receipts end with the tunnel");
+        }
+    }
+}
+
+/// One session's report.
+struct Report {
+    reporter: Reporter,
+    connection: Connection,
+    /// The hub's key, once it has greeted as the one that is pinned.
+    key: Option<PublicKey>,
+    sending: Option<Sending>,
+    books: Arrivals,
+    arriving: JoinSet<Option<Bytes>>,
+    claimed_at: Instant,
+}
+
+impl Report {
+    async fn serve(&mut self, mut words: mpsc::Receiver<LedgerWord>) -> Result<(), StreamError> {
+        let mut changes = self.reporter.ledger.changes();
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let sent = self.send().await;
+            self.note(sent);
+            let stopped = self.sending.as_ref().map(Sending::stopped);
+            let stopped = async {
+                match stopped {
+                    Some(stopped) => stopped.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                word = words.recv() => match word {
+                    Some(word) => self.hear(word).await,
+                    None => return Ok(()),
+                },
+                error = stopped => {
+                    // The hub greets anew when it takes receipts again.
+                    self.sending = None;
+                    if let Some(lost @ StreamError::TunnelLost(_)) = error {
+                        return Err(lost);
+                    }
+                }
+                Some(arrived) = self.arriving.join_next(), if !self.arriving.is_empty() => {
+                    if let Ok(Some(book)) = arrived {
+                        self.books.came(book);
+                        self.take_books();
+                    }
+                }
+                opened = self.connection.accept_uni(), if self.arriving.len() < OFFERS_MAX => {
+                    let stream = opened?;
+                    self.arriving.spawn(async move { prices::receive(stream).await.ok() });
+                }
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                }
+                _ = look.tick() => {
+                    let looked = self.look().await;
+                    self.note(looked);
+                }
+            }
+        }
+    }
+
+    /// Sends what the hub has not had.
+    async fn send(&mut self) -> Result<(), Halted> {
+        match &mut self.sending {
+            Some(sending) => sending.pump(&self.reporter.ledger).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Says what halts the report; it goes on when the hub greets again.
+    fn note(&mut self, result: Result<(), Halted>) {
+        if let Err(halted) = result {
+            tracing::error!(error = %causes(&halted), "receipts are not reported");
+            self.sending = None;
+        }
+    }
+
+    /// Signs what is new, and claims again what has waited long.
+    async fn look(&mut self) -> Result<(), Halted> {
+        let Some(sending) = &mut self.sending else {
+            return Ok(());
+        };
+        let ledger = &self.reporter.ledger;
+        if sending.take_news() {
+            ledger.checkpoint(self.reporter.hub.journal()).await?;
+        }
+        if self.claimed_at.elapsed() >= CLAIM_AGAIN_AFTER {
+            self.claimed_at = Instant::now();
+            sending.claim_again(ledger).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, word: LedgerWord) {
+        match word {
+            LedgerWord::Greeting(hub) => {
+                let begun = self.begin(&hub).await;
+                self.note(begun);
+                self.take_books();
+            }
+            LedgerWord::Prices(offer) => {
+                if self.reporter.books.get(&offer.hash).is_none() {
+                    self.books.announced(offer);
+                    self.take_books();
+                }
+            }
+            LedgerWord::Ack(batch) => self.acknowledge(batch).await,
+            LedgerWord::Cosigned(cosigned) => self.cosigned(&cosigned).await,
+            LedgerWord::Fault(LedgerFault { fault, epoch, seq }) => {
+                tracing::error!(
+                    why = fault.reason(), at = %Position { epoch, seq },
+                    "the hub takes no receipts of this ledger"
+                );
+                self.sending = None;
+            }
+        }
+    }
+
+    /// The hub's ledger greets: receipts begin behind what it has.
+    async fn begin(&mut self, hub: &HubLedger) -> Result<(), Halted> {
+        self.sending = None;
+        self.key = Some(self.reporter.hub.meet(hub)?);
+        let ledger = &self.reporter.ledger;
+        if let Some(accepted) = hub.accepted.filter(|accepted| accepted.size > 0) {
+            let position = Position { epoch: accepted.epoch, seq: accepted.size - 1 };
+            let leaf = Hash::new(accepted.leaf);
+            match ledger.meet(HeadSeen { position, leaf }).await? {
+                Met::Agrees => {}
+                Met::NewEpoch(at) => {
+                    tracing::warn!(%at, "this ledger is a restored copy: a new epoch begins");
+                }
+                Met::Forked => return Err(Halted::Forked),
+            }
+        }
+        let next = hub.accepted.map_or(Position { epoch: 0, seq: 0 }, |accepted| Position {
+            epoch: accepted.epoch,
+            seq: accepted.size,
+        });
+        let mut sending = Sending::open(&self.connection, next).await?;
+        self.claimed_at = Instant::now();
+        sending.claim_again(ledger).await?;
+        self.sending = Some(sending);
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self, batch: AckBatch) {
+        let Some(key) = self.key else {
+            return;
+        };
+        let said = SignedAcks { key, batch };
+        let places: Vec<_> = said.batch.acks.iter().map(|ack| said.close_of(ack)).collect();
+        match self.reporter.ledger.acknowledge(said).await {
+            Ok(_) => {
+                if let Some(sending) = &mut self.sending {
+                    sending.answered(&places);
+                }
+            }
+            Err(AckError::Ledger(error)) => {
+                tracing::error!(error = %causes(&error), "a word of the hub is not written");
+            }
+            Err(
+                error @ (AckError::Signature
+                | AckError::Unknown(_)
+                | AckError::AboveClaim(_)
+                | AckError::Twice(_)
+                | AckError::Cosignature),
+            ) => tracing::error!(%error, "the hub breaks its word (hub_bad_ack)"),
+        }
+    }
+
+    async fn cosigned(&mut self, said: &weft_proto::wire::receipts::Cosigned) {
+        let Some(key) = self.key else {
+            return;
+        };
+        let signature = Signature::new(said.signature);
+        let cosignature = Cosignature { at_secs: said.at_secs, signature };
+        let cosigned = Cosigned { size: said.size, key, cosignature };
+        if let Err(error) = self.reporter.ledger.cosigned(said.epoch, cosigned).await {
+            tracing::error!(error = %causes(&error), "a cosignature is not taken");
+            return;
+        }
+        if let Some(Err(fault)) = said.hub.map(|shown| self.reporter.hub.saw(shown)) {
+            tracing::error!(error = %causes(&fault), "the hub's journal does not hold");
+        }
+    }
+
+    /// Takes the books that are here, announced, and of a hub whose key is known.
+    fn take_books(&mut self) {
+        let Some(key) = self.key else {
+            return;
+        };
+        for (offer, canonical) in self.books.ready() {
+            match self.reporter.books.take(&offer, &canonical, &key) {
+                Ok(()) => tracing::info!(book = %offer.hash, "prices taken"),
+                Err(error) => tracing::error!(error = %causes(&error), "prices not taken"),
+            }
+        }
+    }
+}
