@@ -11,37 +11,57 @@
 mod access;
 mod accounts;
 mod agents;
+mod credit;
+mod disputes;
 mod door;
 mod exchanges;
 mod extract;
 mod health;
 mod invites;
 mod keys;
+mod ledger;
 mod metrics;
 mod owners;
+mod payouts;
+mod prices;
 mod problem;
 mod reload;
 mod tunnels;
 mod users;
+mod zones;
 
 pub use access::{AdminToken, TOKEN_FILE, TokenError};
 pub use accounts::AccountView;
 pub use agents::{AgentView, RevokedAgent, TunnelView};
+pub use credit::{AddedCodes, BatchView, CreditView, NewCodes, NewCredit, Redemption};
+pub use disputes::{DisputeDecision, DisputeView, EvidenceView, LedgerFindingView};
 pub use door::AdminDoor;
 pub use exchanges::ExchangeView;
 pub use extract::Listed;
 pub use invites::{AddedInvite, InviteDesk, InviteView, NewInvite};
-pub use keys::{AddedKey, KeyView, NewKey};
-pub use owners::OwnerView;
+pub use keys::{AddedKey, KeyChange, KeyView, NewKey};
+pub use ledger::{
+    BalanceView, FindingView, LineView, StatementView, VerifyView, VestedView,
+};
+pub use owners::{NewTier, OwnerView};
+pub use payouts::{NewPayout, PayoutDecision, PayoutView};
+pub use prices::{
+    ActivationView, BookView, BooksView, ChangedRow, DiffView, ImportedBook, RowView, WholeBookView,
+};
 pub use problem::Problem;
 pub use reload::{ReloadRefused, Reloaded, Reloads};
 pub use tunnels::Tunnels;
-pub use users::{NewUser, UserView};
+pub use users::{NewUser, UserChange, UserView};
+pub use zones::{NewZone, ZoneView};
 
 use crate::auth::Auth;
 use crate::lifecycle::Readiness;
+use crate::pricing::Pricing;
 use crate::telemetry::Metrics;
+use crate::terms::Terms;
 use crate::trust::Trust;
+use crate::wallets::Wallets;
+use crate::webhook::Notifier;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -77,8 +97,16 @@ pub struct AdminRooms {
     pub readiness: Readiness,
     /// The token that callers must know.
     pub token: AdminToken,
+    /// The price books.
+    pub pricing: Pricing,
     /// Reads the settings again.
     pub reloads: Arc<dyn Reloads>,
+    /// What users pay and owners earn; told of every change.
+    pub terms: Terms,
+    /// People's money.
+    pub wallets: Wallets,
+    /// Told of what somebody may want to act on.
+    pub notifier: Notifier,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance, for ids and secrets.
@@ -129,11 +157,29 @@ pub fn routes(rooms: AdminRooms) -> Router {
 fn described() -> (Router<Rooms>, utoipa::openapi::OpenApi) {
     let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(users::add, users::list))
+        .routes(routes!(users::change))
         .routes(routes!(users::disable))
         .routes(routes!(users::enable))
         .routes(routes!(keys::add, keys::list))
+        .routes(routes!(keys::change))
         .routes(routes!(keys::revoke))
         .routes(routes!(owners::list))
+        .routes(routes!(owners::set_tier))
+        .routes(routes!(zones::set, zones::list))
+        .routes(routes!(credit::give))
+        .routes(routes!(credit::make_codes, credit::list_codes))
+        .routes(routes!(credit::redeem))
+        .routes(routes!(payouts::request, payouts::list))
+        .routes(routes!(payouts::approve))
+        .routes(routes!(payouts::reject))
+        .routes(routes!(ledger::balances))
+        .routes(routes!(ledger::statement))
+        .routes(routes!(ledger::verify))
+        .routes(routes!(disputes::disputes))
+        .routes(routes!(disputes::decide))
+        .routes(routes!(disputes::findings))
+        .routes(routes!(disputes::finding))
+        .routes(routes!(ledger::vest))
         .routes(routes!(invites::add, invites::list))
         .routes(routes!(agents::list))
         .routes(routes!(agents::revoke))
@@ -141,6 +187,7 @@ fn described() -> (Router<Rooms>, utoipa::openapi::OpenApi) {
         .routes(routes!(exchanges::list))
         .routes(routes!(exchanges::find))
         .routes(routes!(reload::reload))
+        .merge(prices::routes())
         .split_for_parts();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     description

@@ -9,27 +9,37 @@ mod certificate;
 mod data;
 mod enrol;
 mod error;
+mod money;
+mod receipts;
 mod reload;
 mod renewal;
+mod webhook;
 
 pub use addresses::{Addresses, reachable_here};
 pub use data::{CERTS_DIR, DataDir, DataDirError, Holder, RESET_KEY_FILE, announced, holder};
 pub use enrol::Enrolment;
 pub use error::BindError;
+pub use money::LEDGER_DIR;
+pub use webhook::WebhookError;
+pub use receipts::{ReceiptDesks, ReceiptNeeds};
 
 use crate::admin::{self, AdminDoor, AdminRooms, AdminToken, InviteDesk};
 use crate::auth::Auth;
-use crate::config::{HubConfig, LiveLimits, Overrides};
+use crate::config::{Database, HubConfig, LiveLimits, LiveMoney, Overrides};
 use crate::exchange::settle::{OutcomeWriter, Settler};
 use crate::exchange::{self, Spine};
 use crate::gateway::{self, Gateway, UsersDoor};
 use crate::lifecycle::{Ended, Lifecycle, Readiness, Signals, Stage, Tasks};
 use crate::objects::Objects;
 use crate::telemetry::{Log, Metrics};
+use crate::terms::Terms;
 use crate::trust::Trust;
 use crate::tunnel::{Doorkeeper, Needs, Tunnels};
+use crate::wallets::Wallets;
+use crate::webhook::{Courier, Notifier};
 use addresses::dialled;
 use certificate::UsersCertificate;
+use money::MoneyRooms;
 use reload::ReloadDesk;
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +47,7 @@ use weft_certs::{AgentTrust, Authority};
 use weft_proto::entropy::{Entropy, OsEntropy};
 use weft_proto::ids::NodeId;
 use weft_proto::time::{Clock, SystemClock};
-use weft_store::{SqliteStore, Store};
+use weft_store::{MysqlStore, SqliteStore, Store};
 use weft_transport::Endpoint;
 
 /// What a hub takes from the machine; a simulation brings its own.
@@ -74,10 +84,29 @@ pub struct App {
     agents: Vec<Endpoint>,
     admin: AdminDoor,
     rooms: AdminRooms,
+    terms: Terms,
+    wallets: Wallets,
+    courier: Courier,
+    notifier: Notifier,
+    money: MoneyRooms,
     limits: LiveLimits,
     reload: Arc<ReloadDesk>,
     authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
+}
+
+/// Opens the store that the settings name.
+async fn open_store(database: Database) -> Result<Arc<dyn Store>, BindError> {
+    Ok(match database {
+        Database::Sqlite(path) => match SqliteStore::open(&path).await {
+            Ok(store) => Arc::new(store),
+            Err(source) => return Err(BindError::Database { path, source }),
+        },
+        Database::Mysql(url) => match MysqlStore::open(&url).await {
+            Ok(store) => Arc::new(store),
+            Err(source) => return Err(BindError::Server { url, source }),
+        },
+    })
 }
 
 impl fmt::Debug for App {
@@ -109,11 +138,7 @@ impl App {
         let data = DataDir::lock(&config.data)?;
         let authority = Arc::new(Authority::open(&config.data.join(CERTS_DIR), &*clock)?);
         let token = AdminToken::load(&config.data)?;
-        let path = config.database();
-        let store = SqliteStore::open(&path)
-            .await
-            .map_err(|source| BindError::Database { path, source })?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = open_store(config.database()).await?;
 
         let tasks = Tasks::new();
         let metrics = Metrics::new();
@@ -123,6 +148,22 @@ impl App {
 
         // Whole before the door can be knocked at: half a table would let revoked agents in.
         let trust = Arc::new(Trust::load(&*store.agents()).await?);
+        let terms = Terms::load(&*store).await?;
+        let money = LiveMoney::new(config.money.clone());
+        let money_rooms = MoneyRooms::open(money::Parts {
+            store: &*store,
+            data: &config.data,
+            terms: &terms,
+            money: &money,
+            metrics: &metrics,
+            clock: &clock,
+            entropy: &entropy,
+            places: config.limits.outcomes_waiting_max,
+        })
+        .await?;
+        let wallets = Wallets::new(&*store, Arc::clone(&clock), Arc::clone(&entropy));
+        let hook = webhook::open(&config)?;
+        let (notifier, courier) = crate::webhook::webhook(hook, Arc::clone(&clock));
         let enrol = Enrolment {
             authority: Arc::clone(&authority),
             invites: store.invites(),
@@ -131,18 +172,27 @@ impl App {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
+        let limits = LiveLimits::new(config.limits.clone());
+        let desks = ReceiptDesks::new(ReceiptNeeds {
+            hub: authority.hub(),
+            store: &*store,
+            ledger: money_rooms.ledger.clone(),
+            pricing: money_rooms.pricing.clone(),
+            tickets: money_rooms.tickets.clone(),
+            money: money.clone(),
+            clock: Arc::clone(&clock),
+        });
         let tunnels = Tunnels::new(Needs {
             node: NodeId::generate(&*clock, &*entropy),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             agents: store.agents(),
             enrol: Arc::new(enrol),
+            desks: Some(Arc::new(desks)),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             tunnels_max: config.limits.tunnels_max,
         });
-
-        let limits = LiveLimits::new(config.limits.clone());
         let objects = Objects::new(store.objects(), Arc::clone(&clock), metrics.clone());
         let (settler, writer) = Settler::new(store.outcomes(), config.limits.outcomes_waiting_max);
         let spine = Spine::new(exchange::Needs {
@@ -150,6 +200,8 @@ impl App {
             tunnels: tunnels.clone(),
             objects: objects.clone(),
             settler: settler.clone(),
+            till: money_rooms.till.clone(),
+            tasks: tasks.clone(),
             metrics: metrics.clone(),
             limits: limits.clone(),
             clock: Arc::clone(&clock),
@@ -159,6 +211,8 @@ impl App {
         });
         let gateway = Gateway::new(gateway::Needs {
             spine: spine.clone(),
+            wallets: wallets.clone(),
+            users: store.users(),
             auth: Arc::clone(&auth),
             tunnels: tunnels.clone(),
             objects: objects.clone(),
@@ -169,7 +223,7 @@ impl App {
 
         let certificate = UsersCertificate::new(Arc::clone(&authority), &config)?;
         let users_tls = certificate.door()?;
-        let reload = Arc::new(ReloadDesk::new(&config, limits.clone(), certificate));
+        let reload = Arc::new(ReloadDesk::new(&config, limits.clone(), money.clone(), certificate));
         let mut users = Vec::new();
         for &address in &config.users.addresses {
             let door = UsersDoor::bind(address).await;
@@ -221,7 +275,11 @@ impl App {
             metrics,
             readiness,
             token,
+            pricing: money_rooms.pricing.clone(),
             reloads: Arc::<ReloadDesk>::clone(&reload),
+            terms: terms.clone(),
+            wallets: wallets.clone(),
+            notifier: notifier.clone(),
             clock: Arc::clone(&clock),
             entropy,
         };
@@ -241,6 +299,11 @@ impl App {
             agents,
             admin,
             rooms,
+            terms,
+            wallets,
+            courier,
+            notifier,
+            money: money_rooms,
             limits,
             reload,
             authority,
@@ -279,6 +342,10 @@ impl App {
         let write = forever(self.writer.run(flush));
         tasks.spawn_critical(Stage::Records, "outcome writer", write);
 
+        // Balances with the records: whoever is charged is settled before anything ends.
+        let MoneyRooms { pricing, keeper, .. } = self.money;
+        money::start(keeper, pricing, &tasks);
+
         // Agents before users: a request that comes in at once finds whom it needs sooner.
         for endpoint in self.agents {
             let door = Doorkeeper::new(tunnels.clone(), endpoint);
@@ -288,6 +355,8 @@ impl App {
         tasks.spawn_critical(Stage::Carriers, "admin door", forever(serve));
 
         // Cuts stalled readers off for as long as there can be any; ended by the stop itself.
+        let billing = self.spine.clone().bill_later(tasks.stopping(Stage::Work));
+        tasks.spawn(Stage::Work, "later bills", billing);
         let (spine, stopped) = (self.spine, tasks.stopping(Stage::Carriers));
         tasks.spawn(Stage::Carriers, "reader watch", async move {
             tokio::select! {
@@ -296,6 +365,18 @@ impl App {
                 () = spine.watch_readers() => {}
             }
         });
+
+        // Money of people: what vests by itself, terms that other nodes changed, and who is told.
+        let vesting = self.wallets.keep_vesting(tasks.stopping(Stage::Carriers));
+        tasks.spawn(Stage::Carriers, "vesting", vesting);
+        let fresh = self.terms.keep_fresh(tasks.stopping(Stage::Carriers));
+        tasks.spawn(Stage::Carriers, "terms", fresh);
+        let alerts = self.money.ledger.alerts();
+        let telling =
+            webhook::tell_of_limits(alerts, self.notifier, tasks.stopping(Stage::Carriers));
+        tasks.spawn(Stage::Carriers, "spend alerts", telling);
+        let courier = self.courier.run(tasks.stopping(Stage::Carriers));
+        tasks.spawn(Stage::Carriers, "webhook", courier);
 
         // What providers have forgotten need not be remembered here.
         let forgetting = self.objects.keep_forgetting(tasks.stopping(Stage::Carriers));

@@ -11,12 +11,18 @@ mod archive;
 mod backup;
 mod certs;
 mod client;
+mod credit;
+mod disputes;
 mod doctor;
 mod exchange;
 mod init;
 mod invite;
 mod key;
+mod prices;
+mod ledger;
 mod output;
+mod owner;
+mod payout;
 mod reload;
 mod restore;
 mod serve;
@@ -24,6 +30,7 @@ mod span;
 #[cfg(test)]
 mod tests;
 mod user;
+mod zone;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -91,6 +98,21 @@ enum Asked {
     /// Add, list or revoke keys
     #[command(subcommand, after_help = "Example:\n  weft-hub key add --user alice")]
     Key(key::Key),
+    /// Set or list price zones
+    #[command(subcommand, after_help = "Example:\n  weft-hub zone set discount 0.9")]
+    Zone(zone::Zone),
+    /// Give or correct users' money, and make codes that give it
+    #[command(subcommand, after_help = "Example:\n  weft-hub credit add alice 10.00")]
+    Credit(credit::Credit),
+    /// List owners and set what they earn
+    #[command(subcommand, after_help = "Example:\n  weft-hub owner set-tier bob 0.8")]
+    Owner(owner::Owner),
+    /// Pay owners out
+    #[command(subcommand, after_help = "Example:\n  weft-hub payout request bob 25.00")]
+    Payout(payout::Payout),
+    /// Show balances and statements, and hold the ledger against itself
+    #[command(subcommand, after_help = "Example:\n  weft-hub ledger verify")]
+    Ledger(ledger::Ledger),
     /// Write an invite for an agent of an owner
     Invite(invite::Invite),
     /// List or revoke agents
@@ -99,6 +121,9 @@ enum Asked {
     /// List the accounts that connected agents offer
     #[command(subcommand, after_help = "Example:\n  weft-hub account list")]
     Account(account::Account),
+    /// Import, list, show, compare or activate price books
+    #[command(subcommand, after_help = "Example:\n  weft-hub prices show --model gpt-5.4")]
+    Prices(prices::Prices),
     /// Read settings and certificate again
     ///
     /// The running hub reads hub.toml and the certificate of its users' door. Nothing that runs is
@@ -121,9 +146,13 @@ impl Cli {
             Word::Backup(backup) => wait(backup.run(&self.data, &mut out))?,
             Word::Restore(restore) => wait(restore.run(&self.data, &mut out))?,
             Word::Certs(certs) => certs.run(&self.data, &mut out)?,
+            // Evidence is judged without a hub.
+            Word::Asked(Asked::Ledger(ledger::Ledger::Verify { evidence: Some(file), .. })) => {
+                return disputes::judge(&self.data, &file, &mut out);
+            }
             Word::Asked(word) => {
                 let client = AdminClient::open(&self.data)?;
-                wait(word.ask(&client, &mut out))?;
+                return wait(word.ask(&client, &mut out));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -142,15 +171,22 @@ fn wait<T>(word: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
 }
 
 impl Asked {
-    async fn ask(self, hub: &AdminClient, out: &mut Output) -> anyhow::Result<()> {
-        match self {
+    async fn ask(self, hub: &AdminClient, out: &mut Output) -> anyhow::Result<ExitCode> {
+        let said = match self {
+            Self::Ledger(word) => return word.run(hub, out).await,
+            Self::Zone(word) => word.run(hub, out).await,
+            Self::Credit(word) => word.run(hub, out).await,
+            Self::Owner(word) => word.run(hub, out).await,
+            Self::Payout(word) => word.run(hub, out).await,
             Self::User(word) => word.run(hub, out).await,
             Self::Key(word) => word.run(hub, out).await,
             Self::Invite(word) => word.run(hub, out).await,
             Self::Agent(word) => word.run(hub, out).await,
             Self::Account(word) => word.run(hub, out).await,
+            Self::Prices(word) => word.run(hub, out).await,
             Self::Reload(word) => word.run(hub, out).await,
             Self::Exchange(word) => word.run(hub, out).await,
-        }
+        };
+        said.map(|()| ExitCode::SUCCESS)
     }
 }

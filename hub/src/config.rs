@@ -14,15 +14,21 @@ mod changes;
 mod doors;
 mod limits;
 mod live;
+mod money;
+mod store;
 mod template;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 pub use changes::{Change, changes};
 pub use doors::{AdminDoor, AgentsDoor, OwnCertificate, UsersDoor, agents_door_of};
 pub use limits::{ANSWER_BYTES_MAX, EXCHANGE_BYTES_MAX, H2_SEND_BUFFER_BYTES, Limits};
-pub use live::LiveLimits;
+pub use live::{Live, LiveLimits, LiveMoney};
+pub use money::{HiddenOutput, Money, OnAbort, OnAborts, Unpriced};
+pub use store::{Database, StoreConfig};
 pub use template::render_initial;
+pub use webhook::WebhookConfig;
 
 use config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
@@ -37,8 +43,6 @@ pub const CONFIG_FILE: &str = "hub.toml";
 const ENV_PREFIX: &str = "WEFT_";
 /// What stands between section and key in an environment variable.
 const ENV_SECTION: &str = "__";
-/// The database inside the data directory, unless told otherwise.
-const DATABASE_FILE_DEFAULT: &str = "hub.sqlite";
 /// What is logged, unless told otherwise.
 const LOG_LEVEL_DEFAULT: &str = "info";
 
@@ -54,6 +58,10 @@ pub struct HubConfig {
     pub admin: AdminDoor,
     /// What the hub spends at most.
     pub limits: Limits,
+    /// How the hub charges.
+    pub money: Money,
+    /// Who is told of events.
+    pub webhook: WebhookConfig,
     /// Where the hub keeps its state.
     pub store: StoreConfig,
     /// What the hub says about itself.
@@ -61,20 +69,6 @@ pub struct HubConfig {
     /// The data directory: keys, certificates, `hub.toml`, database. Not a setting of the file.
     #[serde(skip)]
     pub data: PathBuf,
-}
-
-/// Where the hub keeps its state.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StoreConfig {
-    /// The SQLite database; relative paths start at the data directory.
-    pub path: PathBuf,
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self { path: PathBuf::from(DATABASE_FILE_DEFAULT) }
-    }
 }
 
 /// What the hub says about itself, and how.
@@ -220,15 +214,16 @@ impl HubConfig {
     pub fn with_live_of(&self, new: &Self) -> Self {
         let mut settings = self.clone();
         settings.limits = self.limits.with_live_of(&new.limits);
+        settings.money = self.money.with_live_of(&new.money);
         settings.users.certificate.clone_from(&new.users.certificate);
         settings.log.level.clone_from(&new.log.level);
         settings
     }
 
-    /// The path of the database.
+    /// The database that the hub keeps its state in.
     #[must_use]
-    pub fn database(&self) -> PathBuf {
-        self.data.join(&self.store.path)
+    pub fn database(&self) -> Database {
+        self.store.database(&self.data)
     }
 
     /// What no single value can tell.
@@ -250,6 +245,7 @@ impl HubConfig {
                           set allow_remote = true in [admin] where that is meant";
             return refuse("admin.address", reason);
         }
+        self.money.check()?;
         self.limits.check()
     }
 }

@@ -14,17 +14,21 @@
 pub mod admit;
 mod belongings;
 mod dispatch;
+mod later;
 mod plan;
 mod readers;
 pub mod refusal;
 mod relay;
 mod rest;
 pub mod settle;
+pub mod settlement;
 pub mod switch;
+pub mod till;
 mod upload;
 
 use crate::auth::Auth;
 use crate::config::LiveLimits;
+use crate::lifecycle::Tasks;
 use crate::objects::Objects;
 use crate::telemetry::Metrics;
 use crate::tunnel::Tunnels;
@@ -37,6 +41,7 @@ use refusal::Refusal;
 use settle::Settler;
 use std::net::IpAddr;
 use std::sync::Arc;
+use till::Till;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weft_proto::entropy::Entropy;
@@ -89,6 +94,10 @@ pub struct Needs {
     pub objects: Objects,
     /// Where outcomes go.
     pub settler: Settler,
+    /// Who charges; `None` where nobody does.
+    pub till: Option<Till>,
+    /// Who looks after what goes on when its user is gone.
+    pub tasks: Tasks,
     /// Where things are counted.
     pub metrics: Metrics,
     /// What may be spent at most.

@@ -4,6 +4,7 @@
 //! read here. What the hub answers by itself (health, the list of models, refusals) is answered in
 //! the caller's own dialect.
 
+mod billing;
 mod catalogue;
 mod connection;
 mod door;
@@ -21,11 +22,13 @@ use crate::lifecycle::Readiness;
 use crate::objects::Objects;
 use crate::telemetry::Metrics;
 use crate::tunnel::Tunnels;
+use crate::wallets::Wallets;
 use axum::body::Body;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use billing::Billing;
 use listing::Listing;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,6 +38,7 @@ use weft_proto::provider::Dialect;
 use weft_proto::tables::target::Target;
 use weft_proto::time::Clock;
 use weft_proto::websocket::handshake::{self, NoHandshake};
+use weft_store::Users;
 
 /// What the door needs of the rest of the hub.
 #[derive(Debug, Clone)]
@@ -47,6 +51,10 @@ pub struct Needs {
     pub tunnels: Tunnels,
     /// Whose objects are.
     pub objects: Objects,
+    /// What users may ask of their own money.
+    pub wallets: Wallets,
+    /// Who they are.
+    pub users: Arc<dyn Users>,
     /// Whether the node wants work.
     pub readiness: Readiness,
     /// Where refusals are counted.
@@ -89,6 +97,15 @@ impl Gateway {
         let (mut head, body) = request.into_parts();
         if let Some(health) = self.health(&head.method, head.uri.path()).await {
             return health;
+        }
+        if let Some(billing) = Billing::of(&head.method, head.uri.path()) {
+            return match self.billing(billing, &head, body, peer).await {
+                Ok(answer) => answer,
+                Err(refusal) => {
+                    self.0.metrics.refused(refusal.cause());
+                    refusal.response(Dialect::OpenAi, None)
+                }
+            };
         }
         match surface::of(&head) {
             Ok(Surface::Relay { asks, dialect }) => {
@@ -185,6 +202,20 @@ impl Gateway {
         let kind = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, kind);
         Some(response)
+    }
+
+    async fn billing(
+        &self,
+        billing: Billing,
+        head: &http::request::Parts,
+        body: Body,
+        peer: IpAddr,
+    ) -> Result<Response<Body>, Refusal> {
+        let presented = Auth::presented(&head.headers)?;
+        let now = self.0.clock.now();
+        let caller = self.0.auth.admit(presented, peer, now).await?;
+        let Needs { wallets, users, .. } = &*self.0;
+        billing.answer(wallets, &**users, &caller, head.uri.query(), body, now).await
     }
 
     async fn objects(

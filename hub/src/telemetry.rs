@@ -7,6 +7,7 @@
 
 mod log;
 mod metrics;
+mod money;
 
 pub use log::{Log, LogError};
 pub use metrics::Metrics;

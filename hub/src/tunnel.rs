@@ -12,12 +12,14 @@ mod directory;
 mod door;
 mod joining;
 mod link;
+mod receipts;
 mod session;
 
 pub use directory::{AccountInfo, Offer, Slip, TunnelInfo};
 pub use door::Doorkeeper;
 pub use joining::Enrol;
 pub use link::Link;
+pub use receipts::{Book, Desk, DeskClosed, Desks};
 
 use crate::lifecycle::Tasks;
 use crate::telemetry::Metrics;
@@ -51,6 +53,8 @@ pub struct Needs {
     pub agents: Arc<dyn Agents>,
     /// Who takes in agents that join.
     pub enrol: Arc<dyn Enrol>,
+    /// Where receipts go; none where the hub keeps no ledger.
+    pub desks: Option<Arc<dyn Desks>>,
     /// Where tunnels are counted.
     pub metrics: Metrics,
     /// Who runs the tasks.

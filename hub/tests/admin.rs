@@ -1,7 +1,13 @@
 //! The operator's whole day, over the real binary, the real admin door and real HTTPS.
 
+#[path = "admin/disputes.rs"]
+mod disputes;
+#[path = "admin/money.rs"]
+mod money;
 #[path = "admin/operator.rs"]
 mod operator;
+#[path = "admin/prices.rs"]
+mod prices;
 #[path = "admin/revocation.rs"]
 mod revocation;
 #[path = "admin/stopping.rs"]
@@ -187,6 +193,10 @@ async fn the_description_names_every_route_that_the_command_line_uses() {
         "/api/v1/accounts",
         "/api/v1/exchanges",
         "/api/v1/exchanges/{exchange}",
+        "/api/v1/prices",
+        "/api/v1/prices/{hash}",
+        "/api/v1/prices/{hash}/diff/{other}",
+        "/api/v1/prices/{hash}/activate",
     ] {
         assert!(description["paths"][path].is_object(), "{path}");
     }

@@ -18,6 +18,9 @@ pub struct AccountView {
     pub provider: String,
     /// The owner's name for it.
     pub label: String,
+    /// The region or data zone whose prices hold for it; absent at the provider's global host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// Patterns of the models it may serve.
     pub models: Vec<String>,
     /// Exchanges running on it.
@@ -39,6 +42,7 @@ pub(super) async fn list(State(rooms): State<Rooms>) -> Result<Json<Listed<Accou
             agent: tunnel.agent.to_string(),
             provider: account.provider.name().to_owned(),
             label: account.label.clone(),
+            place: account.place.clone(),
             models: account.models.clone(),
             in_flight: account.in_flight,
             concurrency_max: account.concurrency_max,

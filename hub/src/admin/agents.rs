@@ -113,6 +113,7 @@ pub(super) async fn revoke(
     rooms.trust.learn(&agent);
     let closed = rooms.tunnels.revoke(agent.id);
     tracing::info!(agent = %agent.id, tunnels = closed, "agent revoked");
+    rooms.wallets.note_agent(&[("revoked", &agent.id.to_string())]).await?;
     let agent = AgentView::new(&agent, &rooms.tunnels.list());
     Ok(Json(RevokedAgent { agent, tunnels_closed: closed as u64 }))
 }

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::str::FromStr;
 use utoipa::{IntoParams, ToSchema};
+use weft_proto::ids::ExchangeId;
+use weft_proto::money::{NanoUsd, Ratio};
 use weft_proto::time::Timestamp;
-use weft_store::{Page, PageSize};
+use weft_store::{Page, PageSize, RATIO_MAX};
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
@@ -72,6 +74,17 @@ where
     text.parse().map_err(|error| Problem::invalid(format!("{field}: {error}")))
 }
 
+/// A share of list prices as people write it: a decimal such as `0.8`, never through floats.
+pub(super) fn ratio(field: &str, text: &str) -> Result<Ratio, Problem> {
+    // Nano-parts of a whole are the same digits as nano-USD of a dollar.
+    let parts: NanoUsd = parse(field, text)?;
+    let ppm = (parts.nanos() % 1_000 == 0).then(|| parts.nanos() / 1_000);
+    let ratio = ppm.and_then(|ppm| u32::try_from(ppm).ok()).map(Ratio::from_ppm);
+    ratio.filter(|ratio| *ratio <= RATIO_MAX).ok_or_else(|| {
+        Problem::invalid(format!("{field}: want a decimal from 0 to 10 with at most 6 decimals"))
+    })
+}
+
 /// Which part of a list is wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +108,11 @@ impl ListParams {
         let after = self.after.as_deref().map(|text| parse("after", text)).transpose()?;
         Ok(Page { after, size: page_size(self.limit) })
     }
+}
+
+/// The id of an act of money.
+pub(super) fn act(field: &str, text: &str) -> Result<weft_store::Subject, Problem> {
+    parse::<ExchangeId>(field, text).map(weft_store::Subject::from)
 }
 
 /// The size of a page that a request asked for.

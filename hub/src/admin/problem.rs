@@ -1,5 +1,6 @@
 //! Errors of the admin door, as problem documents (RFC 9457).
 
+use crate::wallets::NotDone;
 use axum::Json;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
@@ -45,7 +46,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let status = match &error {
             StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
-            StoreError::Conflict { .. } => StatusCode::CONFLICT,
+            StoreError::Conflict { .. } | StoreError::SelfDealing(_) => StatusCode::CONFLICT,
             StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             StoreError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -53,6 +54,23 @@ impl From<StoreError> for Problem {
             tracing::error!(error = &error as &dyn std::error::Error, "admin request not done");
         }
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<NotDone> for Problem {
+    fn from(not_done: NotDone) -> Self {
+        let status = match not_done {
+            NotDone::Store(error) => return Self::from(error),
+            NotDone::Amount | NotDone::Reason | NotDone::AboveDispute { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            NotDone::Unknown(_) => StatusCode::NOT_FOUND,
+            NotDone::LinkedPromotion { .. }
+            | NotDone::Short { .. }
+            | NotDone::CodeTaken
+            | NotDone::CodeExpired
+            | NotDone::NotDisputed(_)
+            | NotDone::Decided(_) => StatusCode::CONFLICT,
+        };
+        Self::new(status, not_done.to_string())
     }
 }
 

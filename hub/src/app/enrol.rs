@@ -157,6 +157,7 @@ mod tests {
                 id: OwnerId::generate(clock, entropy),
                 name: Name::parse("carol").unwrap(),
                 created_at: clock.now(),
+                tier: weft_store::OWNER_TIER_DEFAULT,
             };
             let owner = self.store.owners().find_or_create(&owner).await.unwrap();
             let token = Token::generate(entropy);

@@ -29,7 +29,16 @@ pub enum BindError {
     /// The TLS settings are not fit for QUIC.
     #[error("the TLS settings of the agents' door are not fit for QUIC")]
     Quic(#[from] weft_transport::config::NoInitialCipherSuite),
-    /// The database cannot be opened.
+    /// The database of a server cannot be opened.
+    #[error("the database {url} cannot be opened")]
+    Server {
+        /// Which one; shown without its password.
+        url: weft_store::MysqlUrl,
+        /// Why not.
+        #[source]
+        source: weft_store::mysql::OpenError,
+    },
+    /// The database file cannot be opened.
     #[error("the database {} cannot be opened", path.display())]
     Database {
         /// The file.
@@ -38,6 +47,21 @@ pub enum BindError {
         #[source]
         source: weft_store::sqlite::OpenError,
     },
+    /// The webhook cannot be used.
+    #[error("the webhook of the settings cannot be used")]
+    Webhook(#[from] super::webhook::WebhookError),
+    /// The prices cannot be had.
+    #[error("the prices cannot be opened")]
+    Prices(#[from] crate::pricing::PricingError),
+    /// The ledger key cannot be used.
+    #[error(transparent)]
+    LedgerKey(#[from] crate::pricing::LedgerKeyError),
+    /// The key of tickets cannot be used.
+    #[error(transparent)]
+    TicketKey(#[from] crate::ledger::claims::TicketKeyError),
+    /// The ledger of this node cannot be opened.
+    #[error("the ledger of this node cannot be opened")]
+    Ledger(#[from] crate::ledger::OpenError),
     /// The store does not give what the hub needs to begin.
     #[error("the store cannot be read")]
     Store(#[from] StoreError),

@@ -6,7 +6,7 @@
 
 use super::certificate::UsersCertificate;
 use crate::admin::{ReloadRefused, Reloaded, Reloads};
-use crate::config::{HubConfig, LiveLimits, Overrides, changes};
+use crate::config::{HubConfig, LiveLimits, LiveMoney, Overrides, changes};
 use crate::telemetry::Log;
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -15,6 +15,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 pub(super) struct ReloadDesk {
     running: Mutex<HubConfig>,
     limits: LiveLimits,
+    money: LiveMoney,
     certificate: UsersCertificate,
     process: OnceLock<(Overrides, Log)>,
 }
@@ -30,10 +31,11 @@ impl ReloadDesk {
     pub(super) fn new(
         config: &HubConfig,
         limits: LiveLimits,
+        money: LiveMoney,
         certificate: UsersCertificate,
     ) -> Self {
         let running = Mutex::new(config.clone());
-        Self { running, limits, certificate, process: OnceLock::new() }
+        Self { running, limits, money, certificate, process: OnceLock::new() }
     }
 
     /// What the process brings; the first word counts.
@@ -71,6 +73,7 @@ impl Reloads for ReloadDesk {
         }
         self.certificate.put_in_force(certificate);
         self.limits.replace(next.limits.clone());
+        self.money.replace(next.money.clone());
         *running = next;
         let (changed, restart): (Vec<_>, Vec<_>) = changed.into_iter().partition(|one| one.live);
         for change in &changed {
@@ -115,11 +118,23 @@ mod tests {
         let config = HubConfig::load(data, &Overrides::default()).unwrap();
         let limits = LiveLimits::new(config.limits.clone());
         let certificate = UsersCertificate::new(Arc::new(authority), &config).unwrap();
-        let desk = ReloadDesk::new(&config, limits.clone(), certificate);
+        let money = LiveMoney::new(config.money.clone());
+        let desk = ReloadDesk::new(&config, limits.clone(), money.clone(), certificate);
 
         let keys = |changes: &[crate::config::Change]| {
             changes.iter().map(|change| change.key.clone()).collect::<Vec<_>>()
         };
+        write(data, "[money]\nlease = \"3.00\"\ncharging = false\n");
+        let paid = desk.reload().unwrap();
+        assert_eq!(keys(&paid.changed), ["money.lease"]);
+        assert_eq!(keys(&paid.restart), ["money.charging"]);
+        assert_eq!(
+            (money.now().lease.to_string(), money.now().charging),
+            ("3.00".to_owned(), true)
+        );
+        write(data, "");
+        desk.reload().unwrap();
+
         write(data, "[limits]\nexchanges_max = 7\nconnections_max = 9\n");
         let first = desk.reload().unwrap();
         assert_eq!(keys(&first.changed), ["limits.exchanges_max"]);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use weft_proto::ids::{KeyId, OwnerId, UserId};
 use weft_proto::model::ModelName;
 use weft_proto::time::Timestamp;
-use weft_store::ModelAllowList;
+use weft_store::{ModelAllowList, Name, SpendLimits};
 
 /// A user who was admitted with one key. Made by [`Auth::admit`](super::Auth::admit) alone, for one
 /// request. Cheap to clone.
@@ -47,6 +47,18 @@ impl Caller {
     #[must_use]
     pub fn key(&self) -> KeyId {
         self.0.0.id
+    }
+
+    /// The price zone: the key's, or else the user's; `None` for the standard one.
+    #[must_use]
+    pub fn zone(&self) -> Option<&Name> {
+        self.0.0.zone.as_ref().or(self.0.1.zone.as_ref())
+    }
+
+    /// The most that the key may spend.
+    #[must_use]
+    pub fn limits(&self) -> SpendLimits {
+        self.0.0.limits
     }
 
     /// Which models the key may ask for.

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicUsize;
 use weft_proto::entropy::SeededEntropy;
 use weft_proto::model::ModelName;
 use weft_proto::time::{Clock, ManualClock};
-use weft_store::{KeyHint, ModelAllowList, Name, Networks, Page};
+use weft_store::{KeyHint, ModelAllowList, Name, Networks, Page, SpendLimits};
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -42,6 +42,10 @@ impl Keys for Shelf {
         unreachable!("the door lists no keys")
     }
 
+    async fn find(&self, _: KeyId) -> Result<Option<Key>, StoreError> {
+        unreachable!("the door knows keys by their hashes")
+    }
+
     async fn revoke(&self, _: KeyId, _: Timestamp) -> Result<Key, StoreError> {
         unreachable!("the door revokes no keys")
     }
@@ -70,6 +74,7 @@ impl House {
             owner: None,
             id: UserId::generate(&self.clock, &self.entropy),
             name: name(),
+            zone: None,
             created_at: START,
             disabled: false,
         };
@@ -82,6 +87,8 @@ impl House {
             models: ModelAllowList::Any,
             expires_at: None,
             networks: Networks::any(),
+            zone: None,
+            limits: SpendLimits::default(),
             created_at: START,
             revoked_at: None,
         };

@@ -42,7 +42,7 @@ pub(super) struct Table {
     pub(super) made_at: String,
     /// The version of the program that took it.
     pub(super) version: String,
-    /// Where the settings keep the database.
+    /// Where the settings keep the database: a path, or the URL of a server, without its password.
     pub(super) database: String,
     /// The files, in the order in which they follow.
     pub(super) files: Vec<Listed>,
@@ -166,8 +166,14 @@ fn parse(text: &[u8]) -> anyhow::Result<Table> {
         Some(last) if last.path == CONFIG_FILE => {}
         Some(_) | None => bail!("{CONFIG_FILE} is not its last file"),
     }
-    ensure!(seen.contains(&DATABASE.to_owned()), "it has no database");
+    let served = is_server(&table.database);
+    ensure!(served != seen.contains(&DATABASE.to_owned()), "it has no database, or one too many");
     Ok(table)
+}
+
+/// Whether a server keeps the database: then it is not in the backup.
+pub(super) fn is_server(database: &str) -> bool {
+    database.starts_with(weft_store::mysql::SCHEME)
 }
 
 fn path_of(entry: &tar::Entry<'_, impl Read>) -> anyhow::Result<String> {

@@ -2,7 +2,10 @@
 //!
 //! The database is copied from one snapshot by SQLite itself, which lets the running hub write on.
 //! Certificates that the hub makes anew by itself (the node's and the users' door's) stay out, and
-//! so does what belongs to the running process.
+//! so does what belongs to the running process. The node's id goes along, its journal of tickets
+//! does not: it speaks of exchanges under way, and a copy of it is out of date a moment later. A
+//! database of a server is not in it either: the server's own tools copy that,
+//! and this says both.
 
 use super::archive::{self, DATABASE, FORMAT, Listed, SMALL_BYTES_MAX, Table, is_inside};
 use super::output::Output;
@@ -13,8 +16,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use weft_certs::Authority;
 use weft_hub::admin::TOKEN_FILE;
-use weft_hub::app::{CERTS_DIR, RESET_KEY_FILE};
+use weft_hub::app::{CERTS_DIR, LEDGER_DIR, RESET_KEY_FILE};
 use weft_hub::config::{CONFIG_FILE, HubConfig, Overrides};
+use weft_hub::ledger::NODE_FILE;
+use weft_hub::ledger::claims::TICKET_KEY_FILE;
+use weft_hub::pricing::LEDGER_KEY_FILE;
 use weft_proto::time::{Clock, SystemClock};
 use weft_store::sqlite::upkeep;
 
@@ -71,11 +77,14 @@ impl Backup {
         let taken = Scratch::new(self.to.clone());
 
         let copy = beside("sqlite");
-        upkeep::copy(&config.database(), &copy.path).await?;
-        let examined = upkeep::examine(&copy.path).await?;
-        ensure!(examined.faults.is_empty(), "the database is damaged: {}", examined.faults[0]);
-
-        let mut sources = BTreeMap::from([(DATABASE.to_owned(), copy.path.clone())]);
+        let mut sources = BTreeMap::new();
+        let database = config.database();
+        if let Some(file) = database.file() {
+            upkeep::copy(file, &copy.path).await?;
+            let examined = upkeep::examine(&copy.path).await?;
+            ensure!(examined.faults.is_empty(), "the database is damaged: {}", examined.faults[0]);
+            sources.insert(DATABASE.to_owned(), copy.path.clone());
+        }
         let left_out = collect(data, &config, &mut sources)?;
         let settings = data.join(CONFIG_FILE);
         let mut files = Vec::new();
@@ -89,7 +98,10 @@ impl Backup {
             hub: audit.hub,
             made_at: super::output::time_text(SystemClock.now()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            database: config.store.path.to_string_lossy().into_owned(),
+            database: match &config.store.url {
+                Some(url) => url.to_string(),
+                None => config.store.path.to_string_lossy().into_owned(),
+            },
             files,
         };
 
@@ -120,14 +132,25 @@ impl Backup {
             "bytes": bytes,
             "files": table.files.iter().map(|listed| &listed.path).collect::<Vec<_>>(),
             "left_out": left_out,
+            "database_inside": database.file().is_some(),
+            "tickets_inside": false,
             "next_key_inside": audit.next_key_is_here,
         });
         let mut text = format!(
             "backup of hub {} in {to}: {} files, {bytes} bytes, read back and sound\n\
-             it holds every secret of the hub: keep it like a key",
+             it holds every secret of the hub: keep it like a key\n\
+             not in it: the journal of tickets: what exchanges under way hold is their users' again\n\
+             after a restore, and what agents prove of them is paid by the hub",
             table.hub,
             table.files.len(),
         );
+        if database.file().is_none() {
+            text.push_str(&format!(
+                "\nnot in it: the database {database}: without a copy of its own this backup is\n\
+                 certificates and settings alone; take one with the server's tools, for one\n\
+                 \x20 mariadb-dump --single-transaction --databases NAME"
+            ));
+        }
         for path in left_out {
             text.push_str(&format!(
                 "\nnot in it: {} lies outside the data directory",
@@ -149,7 +172,8 @@ fn collect(
     config: &HubConfig,
     sources: &mut BTreeMap<String, PathBuf>,
 ) -> anyhow::Result<Vec<PathBuf>> {
-    for name in [TOKEN_FILE, RESET_KEY_FILE] {
+    let node = format!("{LEDGER_DIR}/{NODE_FILE}");
+    for name in [TOKEN_FILE, RESET_KEY_FILE, LEDGER_KEY_FILE, TICKET_KEY_FILE, &node] {
         let path = data.join(name);
         if path.try_exists().with_context(|| path.display().to_string())? {
             sources.insert(name.to_owned(), path);

@@ -97,6 +97,15 @@ impl AdminClient {
         self.ask(Method::POST, path, serde_json::to_vec(body)?).await
     }
 
+    /// Posts a file to `path`.
+    pub(super) async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        file: Vec<u8>,
+    ) -> anyhow::Result<T> {
+        self.ask(Method::POST, path, file).await
+    }
+
     /// Posts nothing to `path`, which says all.
     pub(super) async fn command<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.ask(Method::POST, path, Vec::new()).await

@@ -3,7 +3,7 @@
 use super::client::{AdminClient, escape};
 use super::output::{Output, or_dash};
 use super::span::Span;
-use weft_hub::admin::{AddedKey, KeyView, NewKey, UserView};
+use weft_hub::admin::{AddedKey, KeyChange, KeyView, NewKey, UserView};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Key {
@@ -26,6 +26,31 @@ pub(super) enum Key {
         /// What its user calls it
         #[arg(long)]
         label: Option<String>,
+        /// Name of the price zone; its user's where not given
+        #[arg(long, value_name = "NAME")]
+        zone: Option<String>,
+        /// The most that it may spend in a day (UTC), decimal USD
+        #[arg(long, value_name = "USD")]
+        day_limit: Option<String>,
+        /// The most that it may spend in a calendar month (UTC), decimal USD
+        #[arg(long, value_name = "USD")]
+        month_limit: Option<String>,
+    },
+    /// Change a key's price zone or spend limits; "-" takes one away
+    #[command(after_help = "Example:\n  weft-hub key set 01920c1e-7b8a-7000-8000-000000000000 \
+                            --day-limit 5.00 --month-limit -")]
+    Set {
+        /// Id of the key
+        key: String,
+        /// Name of the price zone
+        #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+        zone: Option<String>,
+        /// The most that it may spend in a day (UTC), decimal USD
+        #[arg(long, value_name = "USD", allow_hyphen_values = true)]
+        day_limit: Option<String>,
+        /// The most that it may spend in a calendar month (UTC), decimal USD
+        #[arg(long, value_name = "USD", allow_hyphen_values = true)]
+        month_limit: Option<String>,
     },
     /// List the keys of a user, or of all
     #[command(after_help = "Example:\n  weft-hub key list --user alice")]
@@ -45,13 +70,16 @@ pub(super) enum Key {
 impl Key {
     pub(super) async fn run(self, hub: &AdminClient, out: &mut Output) -> anyhow::Result<()> {
         match self {
-            Self::Add { user, models, expires, network, label } => {
+            Self::Add { user, models, expires, network, label, zone, day_limit, month_limit } => {
                 let new = NewKey {
                     user,
                     label,
                     models,
                     networks: network,
                     expires_in_seconds: expires.map(|span| span.seconds),
+                    zone,
+                    day_limit,
+                    month_limit,
                 };
                 let added: AddedKey = hub.post("/api/v1/keys", &new).await?;
                 let note = format!("key {} made; its secret is shown this once:", added.key.id);
@@ -81,6 +109,19 @@ impl Key {
                         or_dash(key.revoked_at.as_ref()),
                     ]
                 })?;
+            }
+            Self::Set { key, zone, day_limit, month_limit } => {
+                let path = format!("/api/v1/keys/{}/terms", escape(&key));
+                let change = KeyChange { zone, day_limit, month_limit };
+                let key: KeyView = hub.post(&path, &change).await?;
+                let text = format!(
+                    "key {}: zone {}, {} USD a day, {} USD a month",
+                    key.id,
+                    or_dash(key.zone.as_ref()),
+                    or_dash(key.day_limit.as_ref()),
+                    or_dash(key.month_limit.as_ref())
+                );
+                out.value(&key, &text)?;
             }
             Self::Revoke { key } => {
                 let key: KeyView =

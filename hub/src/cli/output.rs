@@ -50,6 +50,20 @@ impl Output {
         self.report(&rows, rows, columns, cells)
     }
 
+    /// Prints `rows` as CSV with a line of `columns`, whatever else was asked for.
+    pub(super) fn csv<T, const N: usize>(
+        &mut self,
+        rows: &[T],
+        columns: [&str; N],
+        cells: impl Fn(&T) -> [String; N],
+    ) -> io::Result<()> {
+        let line = |cells: [String; N]| cells.map(|cell| field(&cell)).join(",");
+        let head = columns.map(|column| column.to_lowercase().replace(' ', "_"));
+        let mut lines = vec![head.join(",")];
+        lines.extend(rows.iter().map(|row| line(cells(row))));
+        print(&lines.join("\n"))
+    }
+
     /// Prints `value` as JSON, or else `rows` as a table of `columns`.
     pub(super) fn report<T, const N: usize>(
         &mut self,
@@ -73,6 +87,15 @@ impl Output {
         });
         print(&text.collect::<Vec<_>>().join("\n"))
     }
+}
+
+/// A field of CSV (RFC 4180). What a spreadsheet would take for a formula is made text.
+fn field(cell: &str) -> String {
+    let cell = shown(cell);
+    let number = cell.parse::<weft_proto::money::NanoUsd>().is_ok();
+    let formula = cell.starts_with(['=', '+', '-', '@']) && !number && cell != "-";
+    let cell = if formula { format!("'{cell}") } else { cell };
+    if cell.contains([',', '"']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
 /// A reader that has seen enough (`| head`) is no error.
@@ -107,6 +130,15 @@ pub(super) fn time_text(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_of_csv_is_quoted_and_is_never_a_formula() {
+        assert_eq!(field("plain"), "plain");
+        assert_eq!(field("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(field("=cmd()"), "'=cmd()");
+        assert_eq!(field("-1.50"), "-1.50");
+        assert_eq!(field("-"), "-");
+    }
 
     #[test]
     fn a_cell_cannot_move_the_cursor() {

@@ -65,7 +65,7 @@ impl Restore {
         });
         let again = again.with_context(|| format!("{from} was not restored"))?;
         ensure!(again == table, "{from} changed while it was read");
-        check(data, &database).await?;
+        check(data, &table).await?;
         for folder in made.folders.iter().map(PathBuf::as_path).chain([data]) {
             File::open(folder)?.sync_all()?;
         }
@@ -76,13 +76,17 @@ impl Restore {
 }
 
 /// Sees that what was restored is a hub that can start.
-async fn check(data: &Path, database: &Path) -> anyhow::Result<()> {
-    let examined = upkeep::examine(database).await?;
-    ensure!(examined.faults.is_empty(), "the database is damaged: {}", examined.faults[0]);
-    ensure!(
-        !examined.from_elsewhere,
-        "the database is of a newer version of Weft: restore with that version"
-    );
+async fn check(data: &Path, table: &Table) -> anyhow::Result<()> {
+    let database = data.join(&table.database);
+    let served = archive::is_server(&table.database);
+    if !served {
+        let examined = upkeep::examine(&database).await?;
+        ensure!(examined.faults.is_empty(), "the database is damaged: {}", examined.faults[0]);
+        ensure!(
+            !examined.from_elsewhere,
+            "the database is of a newer version of Weft: restore with that version"
+        );
+    }
     let audit = Authority::audit(&data.join(CERTS_DIR))?;
     // What renews itself is not in a backup, and is made by the first start.
     let mut kept = audit.certificates.into_iter().filter(|one| !one.renews_itself);
@@ -90,17 +94,28 @@ async fn check(data: &Path, database: &Path) -> anyhow::Result<()> {
         bail!("{file}: {fault}");
     }
     let kept_at = HubConfig::load(data, &Overrides::default())?.database();
-    ensure!(
-        kept_at == database,
-        "the backup's hub kept its database at {}, but by hub.toml and the environment it lies at \
-         {}: set WEFT_STORE__PATH as it was set there, or the hub would start without it",
-        database.display(),
-        kept_at.display()
-    );
+    if served {
+        ensure!(
+            kept_at.file().is_none(),
+            "the backup's hub kept its database on a server, {}, but by hub.toml and the \
+             environment it lies at {kept_at}: set WEFT_STORE__URL, or the hub would start empty",
+            table.database
+        );
+    } else {
+        ensure!(
+            kept_at.file() == Some(&*database),
+            "the backup's hub kept its database at {}, but by hub.toml and the environment it lies \
+             at {kept_at}: set WEFT_STORE__PATH as it was set there, or the hub would start \
+             without it",
+            database.display()
+        );
+    }
     Ok(())
 }
 
 fn tell(table: &Table, data: &Path, database: &Path, out: &mut Output) -> anyhow::Result<()> {
+    let served = archive::is_server(&table.database);
+    let database = if served { Path::new(&table.database) } else { database };
     let value = serde_json::json!({
         "hub": table.hub,
         "data": data,
@@ -108,7 +123,13 @@ fn tell(table: &Table, data: &Path, database: &Path, out: &mut Output) -> anyhow
         "made_at": table.made_at,
         "files": table.files.len(),
     });
-    let elsewhere = if archive::is_inside(Path::new(&table.database)) {
+    let elsewhere = if served {
+        format!(
+            "not restored     the database {}: it was never in this backup; where the server\n\
+             \x20                lost it, its own copy of {} comes first\n",
+            table.database, table.made_at
+        )
+    } else if archive::is_inside(Path::new(&table.database)) {
         String::new()
     } else {
         format!("database         {}\n", database.display())

@@ -69,3 +69,63 @@ fn a_backup_whose_settings_would_start_the_hub_without_its_database_is_refused_w
     say(&at("new"), &["restore", "--from", &tar("good.tar")]).unwrap();
     assert!(at("new").join("certs/node-ca.key").symlink_metadata().unwrap().is_file());
 }
+
+#[test]
+fn a_restored_hub_is_the_same_node_with_the_same_keys() {
+    use std::os::unix::fs::PermissionsExt;
+    use weft_hub::config::{HubConfig, Overrides};
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let tar = at("hub.tar").to_str().unwrap().to_owned();
+    let kept = ["ledger.key", "ticket.key", "reset.key", "ledger/node.id"];
+    say(&at("hub"), &["init"]).unwrap();
+    let read = |hub: &str| kept.map(|name| std::fs::read(at(hub).join(name)).unwrap());
+    let run = |hub: &str| {
+        let flags = Overrides {
+            users: vec!["127.0.0.1:0".parse().unwrap()],
+            agents: vec!["127.0.0.1:0".parse().unwrap()],
+            admin: Some("127.0.0.1:0".parse().unwrap()),
+            ..Overrides::default()
+        };
+        let config = HubConfig::load(&at(hub), &flags).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        drop(runtime.block_on(weft_hub::app::App::bind(config)).unwrap());
+    };
+    run("hub");
+    let before = read("hub");
+    let journals = std::fs::read_dir(at("hub").join("ledger")).unwrap().count();
+    assert!(journals > 1, "a journal of tickets is there");
+    say(&at("hub"), &["backup", "--to", &tar]).unwrap();
+    say(&at("new"), &["restore", "--from", &tar]).unwrap();
+    assert_eq!(read("new"), before);
+    let inside = std::fs::read_dir(at("new").join("ledger")).unwrap();
+    let inside: Vec<_> = inside.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(inside, ["node.id"], "tickets stay behind");
+    for (name, mode) in kept.map(|name| (name, 0o600)).into_iter().chain([("ledger", 0o700)]) {
+        let meta = std::fs::metadata(at("new").join(name)).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, mode, "{name}");
+    }
+    // It starts, and makes none of them anew.
+    run("new");
+    assert_eq!(read("new"), before);
+}
+
+#[test]
+fn a_backup_of_a_hub_whose_database_is_a_servers_is_one_without_it_and_restored_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let tar = at("hub.tar").to_str().unwrap().to_owned();
+    say(&at("hub"), &["init"]).unwrap();
+    let settings = at("hub").join("hub.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    // Nobody is there: neither word asks the server for anything.
+    let server = "[store]\nurl = \"mysql://weft:hunter2@127.0.0.1:1/weft\"";
+    std::fs::write(&settings, text.replace("[store]", server)).unwrap();
+    say(&at("hub"), &["backup", "--to", &tar]).unwrap();
+    let kept = std::fs::File::open(at("hub.tar")).unwrap();
+    let table = archive::read(kept, |_| Ok(std::io::sink())).unwrap();
+    assert_eq!(table.database, "mysql://weft@127.0.0.1:1/weft");
+    assert!(table.files.iter().all(|listed| listed.path != archive::DATABASE), "{table:?}");
+    say(&at("new"), &["restore", "--from", &tar]).unwrap();
+    assert!(at("new").join("hub.toml").exists() && !at("new").join("hub.sqlite").exists());
+}

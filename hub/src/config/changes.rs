@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// The keys that a running hub takes from a reload. Everything else is fixed at its start: addresses
 /// of doors, the store, the form of the log, and limits that size something made at the start.
-const LIVE: [&str; 14] = [
+const LIVE: [&str; 22] = [
     "limits.answer_head_seconds",
     "limits.answer_idle_seconds",
     "limits.body_bytes_max",
@@ -21,6 +21,14 @@ const LIVE: [&str; 14] = [
     "limits.head_bytes_max",
     "limits.head_seconds",
     "log.level",
+    "money.claim_window_seconds",
+    "money.dispute_window_seconds",
+    "money.drain_max_seconds",
+    "money.hidden_output",
+    "money.lease",
+    "money.on_abort",
+    "money.overdraft_max",
+    "money.unpriced",
     "users.certificate",
 ];
 
@@ -86,6 +94,17 @@ mod tests {
         for value in limits.values_mut() {
             *value = (value.as_u64().unwrap() + 1).into();
         }
+        all["money"] = serde_json::json!({
+            "charging": false,
+            "unpriced": "free",
+            "hidden_output": "estimate",
+            "overdraft_max": "1.00",
+            "lease": "2.00",
+            "claim_window_seconds": 60,
+            "dispute_window_seconds": 60,
+            "drain_max_seconds": 0,
+            "on_abort": {"deepseek": "drain"},
+        });
         all["log"]["level"] = "trace".into();
         all["users"]["certificate"] = serde_json::json!({"chain": "a", "key": "b"});
         all["store"]["path"] = "elsewhere".into();

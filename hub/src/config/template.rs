@@ -28,11 +28,27 @@ pub fn render_initial(public: &[HubAddress]) -> String {
 # allow_remote = false                    # true permits an address that is not loopback
 
 [store]
-# path = "hub.sqlite"                     # relative to this directory
+# path = "hub.sqlite"                     # SQLite; relative to this directory
+# url = "mysql://weft:password@127.0.0.1:3306/weft"   # MariaDB or MySQL instead; ?ssl-mode=… for TLS
 
 [log]
 # level = "info"                          # or directives: "info,weft_hub=debug"
 # format = "text"                         # or "json"
+
+[money]
+# charging = true                         # false: nobody pays, nothing is held
+# unpriced = "refuse"                     # or "free": models that the price book does not know
+# hidden_output = "refuse"                # or "estimate": streams that hide output and tell no usage
+# overdraft_max = "0.50"                  # USD: how far one overrun may take a balance below nothing
+# lease = "1.00"                          # USD that a node takes of a balance at once
+# claim_window_seconds = 86400            # after a crash: how long a hold waits for its receipt
+# dispute_window_seconds = 604800         # before an income is the owner's
+# drain_max_seconds = 2                   # for the last figures of an answer whose user is gone
+# on_abort = {{ openai = "cancel", azure = "cancel", anthropic = "cancel", deepseek = "cancel" }}   # or "drain"
+
+[webhook]                                 # events (payouts, spend limits) as JSON, by POST
+# url = "https://example.com/weft"        # where empty, nobody is told
+# secret = "webhook.secret"               # a file in this directory, mode 600: signs the bodies
 
 [limits]
 # connections_max = 8192                  # users' connections, all together

@@ -62,6 +62,15 @@ fn every_error_names_its_key() {
         ("[limits]\nexchange_seconds = 9223372036854775807", None, "limits.exchange_seconds"),
         ("[limits]\nstall_seconds = 2592001", None, "limits.stall_seconds"),
         ("", Some(("WEFT_LIMITS__DRAIN_SECONDS", "2592001")), "limits.drain_seconds"),
+        ("[money]\noverdraft_max = \"-1\"", None, "money.overdraft_max"),
+        ("[money]\noverdraft_max = \"ten\"", None, "money.overdraft_max"),
+        ("[money]\nlease = \"0.001\"", None, "money.lease"),
+        ("[money]\nlease = true", None, "money.lease"),
+        ("[money]\nclaim_window_seconds = 1", None, "money.claim_window_seconds"),
+        ("[money]\ndispute_window_seconds = 99999999", None, "money.dispute_window_seconds"),
+        ("[money]\ndrain_max_seconds = 61", None, "money.drain_max_seconds"),
+        ("[money]\nunpriced = \"ask\"", None, "money.unpriced"),
+        ("[money]\non_abort = { google = \"drain\" }", None, "money.on_abort"),
         ("[users]\naddresses = [\"nowhere\"]", None, "users.addresses"),
         ("[agents]\naddresses = []", None, "agents.addresses"),
         ("[agents]\npublic = [\"hub.example\"]", None, "agents.public"),
@@ -90,6 +99,19 @@ fn a_drain_may_be_none_and_every_other_time_a_second_to_thirty_days() {
 }
 
 #[test]
+fn amounts_of_money_are_exact_wherever_they_come_from() {
+    let settings = load(
+        "[money]\noverdraft_max = \"0.000000001\"\n[money.on_abort]\nazure = \"drain\"",
+        &[("WEFT_MONEY__LEASE", "2.50")],
+    )
+    .unwrap();
+    assert_eq!(settings.money.overdraft_max.nanos(), 1);
+    assert_eq!(settings.money.lease.nanos(), 2_500_000_000);
+    assert_eq!(settings.money.on_abort.at(weft_proto::provider::Provider::Azure), OnAbort::Drain);
+    assert_eq!(settings.money.on_abort.at(weft_proto::provider::Provider::OpenAi), OnAbort::Cancel);
+}
+
+#[test]
 fn broken_toml_is_told_with_its_line_and_a_missing_directory_with_its_cure() {
     let error = load("[users]\naddresses = [", &[]).unwrap_err().to_string();
     assert!(error.contains("line 2"), "{error}");
@@ -115,7 +137,10 @@ fn the_file_that_init_writes_is_read_back_and_its_comments_are_the_defaults() {
     // Each commented setting, uncommented, must be what an empty file means.
     let spelled: String = render_initial(&AgentsDoor::default().public)
         .lines()
-        .filter(|line| !line.starts_with("# certificate"))
+        // Examples, not defaults: there are none.
+        .filter(|line| {
+            !["# certificate", "# url", "# secret"].iter().any(|key| line.starts_with(key))
+        })
         .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
         .map(|line| format!("{line}\n"))
         .collect();
@@ -135,5 +160,26 @@ fn the_agents_door_of_a_host_is_at_its_default_port() {
         ("2001:db8::1", "[2001:db8::1]:7443"),
     ] {
         assert_eq!(agents_door_of(&host.parse().unwrap()).unwrap().to_string(), address);
+    }
+}
+
+#[test]
+fn a_database_of_a_server_comes_by_file_or_environment_and_its_password_is_shown_nowhere() {
+    let settings = load("", &[]).unwrap();
+    assert_eq!(settings.database().file(), Some(&*settings.data.join("hub.sqlite")));
+    let url = "mysql://weft:hunter2@127.0.0.1:3306/weft";
+    let file = format!("[store]\nurl = \"{url}\"");
+    for settings in [load(&file, &[]), load("", &[("WEFT_STORE__URL", url)])] {
+        let settings = settings.unwrap();
+        assert_eq!(settings.database().file(), None);
+        assert_eq!(settings.database().to_string(), "mysql://weft@127.0.0.1:3306/weft");
+        let told = format!("{:?}", changes(&HubConfig::default(), &settings));
+        let shown = format!("{settings:?} {told} {}", serde_json::to_string(&settings).unwrap());
+        assert!(told.contains("store.url") && !shown.contains("hunter2"), "{shown}");
+    }
+    for bad in ["mysql://weft:hunter2@host", "hunter2", "mysql://a:hunter2@b/c?ssl-mod=required"] {
+        let error = load("", &[("WEFT_STORE__URL", bad)]).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("store.url") && !shown.contains("hunter2"), "{shown}");
     }
 }

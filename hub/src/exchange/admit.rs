@@ -26,6 +26,15 @@ pub(super) struct Room {
     running: InFlightGuard,
 }
 
+impl Room {
+    /// Room for an exchange of the hub's own, which has no body; `None` where there is none.
+    pub(super) fn without_body(spine: &Spine) -> Option<Self> {
+        let memory = Arc::clone(&spine.0.memory);
+        let memory = memory.try_acquire_many_owned(units(Some(0), false)).ok()?;
+        Some(Self { memory, running: spine.0.running.enter() })
+    }
+}
+
 /// A request whose user is known and for which there is room.
 #[derive(Debug)]
 #[must_use]
@@ -94,6 +103,7 @@ impl Spine {
             ended_after_us: 0,
         };
         let record = Record::new(outcome, place, needs.metrics.clone(), needs.cut_off.clone());
+        let record = record.within(limits.exchange);
         let room = Room { memory, running: self.0.running.enter() };
         Ok(Admitted { record, caller, inbound, room })
     }

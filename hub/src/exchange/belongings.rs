@@ -5,6 +5,7 @@
 //! makes known is recorded before the bytes that tell it go out ([`Keeper`]). Both see bytes pass
 //! and keep none of them.
 
+use super::later::Owing;
 use super::refusal::Refusal;
 use crate::objects::{Objects, Unrecorded, Unusable, Whose};
 use crate::tunnel::Offer;
@@ -73,6 +74,8 @@ pub(super) struct Belongings {
     named: Option<ObjectId>,
     /// The request asks the provider not to keep the response.
     not_stored: bool,
+    /// What the response will owe, where it is billed later.
+    owing: Option<Owing>,
 }
 
 impl Belongings {
@@ -83,7 +86,20 @@ impl Belongings {
             uses: route.route.objects,
             named: route.objects().pop().map(|reference| reference.id),
             not_stored: stored == Some(false),
+            owing: None,
         }
+    }
+
+    /// What the answer would owe that is billed later.
+    pub(super) fn owing(mut self, owing: Option<Owing>) -> Self {
+        self.owing = owing;
+        self
+    }
+
+    /// Whether the answer is billed later, and can be. Where it is not, nothing is owed.
+    pub(super) fn bills_later(&mut self, later: bool) -> bool {
+        self.owing = self.owing.take().filter(|_| later);
+        self.owing.is_some()
     }
 
     /// The guard over the rest of a body of which `known` is accounted for.
@@ -145,7 +161,8 @@ impl Belongings {
             now,
             scan: Some(scan),
             // The audio of a chat lives apart from what a chat stores.
-            not_stored: self.not_stored && tap != Tap::Chat,
+            not_stored: self.not_stored && tap != Tap::Chat && self.owing.is_none(),
+            owing: self.owing,
             left: OBJECTS_PER_EXCHANGE_MAX,
             watched: watched.clone(),
             kib: decoding_kib(headers),
@@ -211,6 +228,8 @@ pub(super) struct Keeper {
     /// Until nothing more can be told.
     scan: Option<AnswerScan>,
     not_stored: bool,
+    /// What the response owes, until its id is known.
+    owing: Option<Owing>,
     /// Objects that may still be recorded.
     left: usize,
     watched: Watched,
@@ -273,7 +292,7 @@ impl Keeper {
         if self.room.is_none() {
             tracing::warn!(exchange = %self.exchange, "no memory to decode the answer: it is not watched");
             self.scan = None;
-            return None;
+            return self.owing.take().map(|_| unbillable());
         }
         scan.feed(bytes);
         let mut found = scan.take_found();
@@ -284,6 +303,18 @@ impl Keeper {
         if blind || over {
             (self.scan, self.room) = (None, None);
         }
+        let response = found.iter().find(|found| found.kind == ObjectKind::Response);
+        let bill = match (&self.owing, response) {
+            (Some(owing), Some(found)) => {
+                let Some(bill) = owing.bill(self.home, found.id.clone(), self.now) else {
+                    return Some(unbillable());
+                };
+                self.owing.take().map(|owing| (owing, bill))
+            }
+            // Its id will never be known.
+            (Some(_), None) if blind || over => return Some(unbillable()),
+            (Some(_) | None, _) => None,
+        };
         found.retain(|found| !(self.not_stored && goes_with_the_response(found)));
         if found.len() > self.left {
             tracing::warn!(exchange = %self.exchange, "the answer names more objects than are kept");
@@ -296,6 +327,9 @@ impl Keeper {
         let (objects, exchange) = (self.objects.clone(), self.exchange);
         let (whose, home, now) = (self.whose, self.home, self.now);
         Some(Box::pin(async move {
+            if let Some((owing, bill)) = bill {
+                owing.keep(&bill).await?;
+            }
             let foreign = objects.record(whose, home, found, now).await?;
             if foreign > 0 {
                 tracing::warn!(%exchange, foreign, "an answer names objects of another user");
@@ -303,6 +337,11 @@ impl Keeper {
             Ok(())
         }))
     }
+}
+
+/// An answer that is billed later, and whose response nobody could read then.
+fn unbillable() -> Recording {
+    Box::pin(async { Err(Unrecorded) })
 }
 
 /// What a provider does not keep where it is asked not to.

@@ -9,6 +9,7 @@ use super::plan::Planned;
 use super::refusal::Refusal;
 use super::settle::Record;
 use super::switch::Switching;
+use super::till::{Exhausted, Tab};
 use super::upload::{Forwarded, Stopped, Upload};
 use super::{Ask, Spine};
 use crate::tunnel::{Offer, Slip};
@@ -20,11 +21,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_proto::codes::{AbortCode, EndReason};
 use weft_proto::exchange::{Break, Next};
-use weft_proto::ids::ExchangeId;
 use weft_proto::provider::Dialect;
-use weft_proto::time::Clock;
 use weft_proto::wire::control::Features;
 use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead, Ticket};
+use weft_store::Served;
 use weft_transport::exchange::{AnswerReader, Answered, BodyReader, OpenError, RequestWriter};
 use weft_transport::stream::StreamError;
 
@@ -91,7 +91,6 @@ impl Planned {
             method: &method,
             headers: &headers,
             head_within: limits.answer_head,
-            clock: &*spine.0.needs.clock,
             upgrade: switch.is_some(),
         };
         if request.upgrade && !offers.iter().any(carries_websockets) {
@@ -102,20 +101,53 @@ impl Planned {
             );
             return Err(refuse(record, EndReason::Refused, Some(refusal)));
         }
+        // Who keeps no ledger can prove nothing: neither side could hold the other to what is owed.
+        let charged = record.tab().is_some();
+        if charged && !offers.iter().any(keeps_a_ledger) {
+            let refusal = Refusal::unavailable(
+                "no_ledger_agent",
+                "no connected agent with such an account keeps a ledger: update the agent",
+                REFUSED_WAIT,
+            );
+            return Err(refuse(record, EndReason::Refused, Some(refusal)));
+        }
         for offer in offers {
+            if charged && !keeps_a_ledger(&offer) {
+                continue;
+            }
             // An agent that has not heard of them would call the provider for a plain answer.
             if request.upgrade && !carries_websockets(&offer) {
                 continue;
             }
+            let place = offer.account().place.as_ref();
+            let quote = record.tab().map(|tab| tab.quote_at(place));
+            // An account of a place without a price is none to be called.
+            if matches!(quote, Some(None)) {
+                continue;
+            }
             // Where an agent drains, its other accounts drain with it: none of them takes a claim.
             let Some(slip) = offer.claim() else { continue };
-            let (agent, account) = (slip.offer().link().agent(), slip.offer().account().id);
+            let (link, account) = (slip.offer().link(), slip.offer().account().id);
+            let (agent, owner) = (link.agent(), link.owner());
             let Some(attempt) = record.dispatch(agent, account) else {
                 break;
             };
+            let id = record.id();
+            let ticket = match record.tab().zip(quote.flatten()) {
+                Some((tab, quote)) => tab.ticket(Served { agent, owner, account, attempt }, quote),
+                None => Ok(Ticket::free(id, attempt, account, spine.0.needs.clock.now())),
+            };
+            let Ok(ticket) = ticket else {
+                let refusal = Refusal::unavailable(
+                    "journal_away",
+                    "the hub cannot write down what it promises; try again",
+                    REFUSED_WAIT,
+                );
+                return Err(refuse(record, EndReason::Internal, Some(refusal)));
+            };
             let attempted = match request.upgrade {
-                true => request.attempt_switch(record.id(), attempt, slip, upload).await,
-                false => request.attempt(record.id(), attempt, slip, upload).await,
+                true => request.attempt_switch(ticket, slip, upload).await,
+                false => request.attempt(ticket, slip, upload, record.tab()).await,
             };
             match attempted {
                 Attempt::Switched { head, reader, writer, slip } => {
@@ -123,6 +155,9 @@ impl Planned {
                         return Err(refuse(record, EndReason::Internal, None));
                     };
                     record.answer(StatusCode::SWITCHING_PROTOCOLS);
+                    if let Some(tab) = record.tab() {
+                        tab.answers(StatusCode::SWITCHING_PROTOCOLS, &head.headers);
+                    }
                     return Ok(Dispatched::Switching(Switching {
                         record,
                         room,
@@ -138,6 +173,9 @@ impl Planned {
                         return Err(account_fault(record, &offer));
                     }
                     record.answer(head.status);
+                    if let Some(tab) = record.tab() {
+                        tab.answers(head.status, &head.headers);
+                    }
                     return Ok(Dispatched::Answering(Answering {
                         record,
                         room,
@@ -151,6 +189,9 @@ impl Planned {
                     }));
                 }
                 Attempt::Broke { why, upload: back, refusal } => {
+                    if let Some(tab) = record.tab().filter(|_| is_unsent(why)) {
+                        tab.unsent();
+                    }
                     let Some(back) = back.filter(Upload::replay_whole) else {
                         record.replay_lost();
                         return Err(end(record, why, refusal));
@@ -183,16 +224,14 @@ struct Request<'a> {
     method: &'a Method,
     headers: &'a HeaderMap,
     head_within: Duration,
-    clock: &'a dyn Clock,
     /// It asks for a WebSocket.
     upgrade: bool,
 }
 
 impl Request<'_> {
-    fn head(&self, exchange: ExchangeId, attempt: u8, slip: &Slip) -> RequestHead {
-        let account = slip.offer().account().id;
+    fn head(&self, ticket: Ticket) -> RequestHead {
         RequestHead {
-            ticket: Ticket { exchange, attempt, account, issued_at: self.clock.now() },
+            ticket,
             provider: self.ask.provider,
             method: self.method.clone(),
             target: self.ask.target.as_str().to_owned(),
@@ -204,14 +243,8 @@ impl Request<'_> {
 
     /// An attempt at a WebSocket: the request has no body, and its direction stays open for what
     /// follows the answer.
-    async fn attempt_switch(
-        &self,
-        exchange: ExchangeId,
-        attempt: u8,
-        slip: Slip,
-        upload: Upload,
-    ) -> Attempt {
-        let head = self.head(exchange, attempt, &slip);
+    async fn attempt_switch(&self, ticket: Ticket, slip: Slip, upload: Upload) -> Attempt {
+        let head = self.head(ticket);
         let (mut writer, mut answer) = match slip.open(&head).await {
             Ok(opened) => opened,
             Err(error) => return not_opened(&error, upload),
@@ -244,12 +277,12 @@ impl Request<'_> {
 
     async fn attempt(
         &self,
-        exchange: ExchangeId,
-        attempt: u8,
+        ticket: Ticket,
         slip: Slip,
         upload: Upload,
+        mut tab: Option<&mut Tab>,
     ) -> Attempt {
-        let head = self.head(exchange, attempt, &slip);
+        let head = self.head(ticket);
         let (writer, mut answer) = match slip.open(&head).await {
             Ok(opened) => opened,
             Err(error) => return not_opened(&error, upload),
@@ -280,7 +313,14 @@ impl Request<'_> {
                     deadline.as_mut().reset(Instant::now() + self.head_within + DEADLINE_LEAD);
                     back = Some(upload);
                     match forwarded {
-                        Forwarded::Whole | Forwarded::Unwanted => continue,
+                        Forwarded::Whole => match grown_to(tab.as_deref_mut()).await {
+                            Ok(()) => continue,
+                            Err(Exhausted) => {
+                                answer.stop(AbortCode::BalanceExhausted);
+                                Break::Exhausted
+                            }
+                        },
+                        Forwarded::Unwanted => continue,
                         Forwarded::Stuck => {
                             answer.stop(AbortCode::Deadline);
                             Break::Deadline
@@ -311,6 +351,18 @@ impl Request<'_> {
     }
 }
 
+/// Lets the hold of a request that was sent whole grow to what it turned out to be.
+async fn grown_to(tab: Option<&mut Tab>) -> Result<(), Exhausted> {
+    match tab {
+        Some(tab) => tab.asked_whole().await,
+        None => Ok(()),
+    }
+}
+
+fn keeps_a_ledger(offer: &Arc<Offer>) -> bool {
+    offer.link().features().have(Features::LEDGER)
+}
+
 fn carries_websockets(offer: &Arc<Offer>) -> bool {
     offer.link().features().have(Features::WEBSOCKET)
 }
@@ -324,6 +376,23 @@ fn not_opened(error: &OpenError, upload: Upload) -> Attempt {
         }
     };
     Attempt::Broke { why, upload: Some(upload), refusal }
+}
+
+/// Whether it is sure that the provider was not called.
+const fn is_unsent(why: Break) -> bool {
+    match why {
+        Break::Agent(code) => code.proves_unsent(),
+        Break::NotOpened => true,
+        Break::TunnelLost
+        | Break::UserGone
+        | Break::SlowReader
+        | Break::Gate
+        | Break::BadUpload
+        | Break::Deadline
+        | Break::Malformed
+        | Break::Shutdown
+        | Break::Exhausted => false,
+    }
 }
 
 /// Drives the upload, where there is still one to drive.
@@ -355,7 +424,8 @@ const fn name(why: Break) -> &'static str {
         | Break::BadUpload
         | Break::Deadline
         | Break::Malformed
-        | Break::Shutdown => "none",
+        | Break::Shutdown
+        | Break::Exhausted => "none",
     }
 }
 
@@ -402,6 +472,10 @@ pub(super) fn refusal_for(reason: EndReason) -> Refusal {
             Refusal::upstream("tunnel_lost", "the agent that served this request was lost")
         }
         EndReason::Deadline => Refusal::deadline(),
+        EndReason::BalanceExhausted => Refusal::no_credit(
+            "balance_exhausted",
+            "the balance does not carry this request any further",
+        ),
         EndReason::AgentFault => {
             Refusal::upstream("agent_fault", "the agent that served this request failed")
         }

@@ -2,9 +2,11 @@
 
 use super::admit::{Admitted, Room};
 use super::belongings::{self, Belongings};
+use super::later::{Owing, takes_later};
 use super::refusal::Refusal;
 use super::settle::Record;
 use super::switch::Slot;
+use super::till::{Order, Reading, Till};
 use super::upload::{Stopped, Upload, UploadLimits};
 use super::{Ask, Inbound, Spine};
 use crate::auth::Caller;
@@ -21,7 +23,7 @@ use weft_proto::objects::Reference;
 use weft_proto::provider::{Dialect, Provider};
 use weft_proto::scan::BodyScan;
 use weft_proto::tables::headers;
-use weft_proto::tables::routes::{self, ModelSource, QueryRefused, Route};
+use weft_proto::tables::routes::{self, ModelSource, ObjectUse, QueryRefused, Route};
 use weft_store::{Home, ModelAllowList};
 
 /// Names the model where the body names it too late, or not at all.
@@ -62,7 +64,8 @@ impl Admitted {
             stall: limits.stall,
             bytes: limits.body_bytes_max,
         };
-        let planned = plan(inbound, limits, &mut record).await;
+        let till = spine.0.needs.till.as_ref();
+        let planned = plan(inbound, limits, till, &mut record).await;
         let learned = match planned {
             Ok(learned) => learned,
             Err(Stopped::Broken) => {
@@ -74,11 +77,42 @@ impl Admitted {
                 return Err(refusal);
             }
         };
-        let Learned { ask, asked, named, dialect, method, headers, mut upload, references } =
-            learned;
+        let Learned {
+            ask,
+            asked,
+            named,
+            dialect,
+            method,
+            headers,
+            mut upload,
+            reading,
+            references,
+        } = learned;
         let whose = Whose { user: caller.user(), provider: ask.provider };
+        if let Some(refusal) = unbilled(till, &caller, &ask).await {
+            record.asks(ask.provider, ask.route.route.name, named);
+            record.refused(EndReason::Refused, refusal.cause(), refusal.status());
+            return Err(refusal);
+        }
         let chosen = choose(spine, &caller, &ask, asked.as_deref(), whose, &references).await;
-        let (offers, model) = match chosen {
+        let chosen = match (chosen, till.zip(reading)) {
+            (Ok((offers, model)), Some((till, reading))) => {
+                let exchange = record.id();
+                let places = offers.iter().map(|offer| offer.account().place.clone()).collect();
+                let order = Order {
+                    exchange,
+                    caller: &caller,
+                    ask: &ask,
+                    model: model.as_deref(),
+                    places: &places,
+                    reading,
+                };
+                till.open(order).await.map(|tab| (offers, model, tab))
+            }
+            (Ok((offers, model)), None) => Ok((offers, model, None)),
+            (Err(refusal), _) => Err(refusal),
+        };
+        let (offers, model, tab) = match chosen {
             Ok(chosen) => chosen,
             Err(refusal) => {
                 record.asks(ask.provider, ask.route.route.name, named);
@@ -88,8 +122,12 @@ impl Admitted {
         };
         let model = model.and_then(|model| ModelName::parse(&model).ok());
         record.asks(ask.provider, ask.route.route.name, model);
+        record.opened(tab);
         let objects = spine.0.needs.objects.clone();
-        let belongings = Belongings::new(objects, whose, &ask.route, upload.store());
+        let owing =
+            record.tab().and_then(|tab| Owing::of(tab, ask.provider, &ask.target));
+        let belongings =
+            Belongings::new(objects, whose, &ask.route, upload.store()).owing(owing);
         upload.guarded_by(belongings.guard(references));
         Ok(Planned {
             record,
@@ -117,6 +155,8 @@ struct Learned {
     method: Method,
     headers: HeaderMap,
     upload: Upload,
+    /// Its meter, where it costs.
+    reading: Option<Reading>,
     /// The objects that it has named so far.
     references: Vec<Reference>,
 }
@@ -124,6 +164,7 @@ struct Learned {
 async fn plan(
     inbound: Inbound,
     limits: UploadLimits,
+    till: Option<&Till>,
     record: &mut Record,
 ) -> Result<Learned, Stopped> {
     let Inbound { method, mut asks, dialect, headers: all, body, switch, .. } = inbound;
@@ -131,10 +172,15 @@ async fn plan(
         return Err(Stopped::Refused(Refusal::not_found("unknown_path", "no such path")));
     }
     let first = asks.remove(0);
-    let scan = scan(&all, first.route.route).map_err(Stopped::Refused)?;
+    let mut scan = scan(&all, first.route.route).map_err(Stopped::Refused)?;
+    if till.is_some() && takes_later(first.provider, first.route.route.name) {
+        scan.takes_later();
+    }
     record.asks(first.provider, first.route.route.name, None);
     let mut references = belongings::named_ahead(&first.route, &all).map_err(Stopped::Refused)?;
+    let reading = till.and_then(|till| till.reading(&first.route, &all));
     let mut upload = Upload::new(body, scan, limits, record.taken());
+    upload.metered_by(reading.clone());
     upload.peek().await?;
     references.extend(upload.take_named());
 
@@ -165,7 +211,24 @@ async fn plan(
         Some(_) => headers::upgrade_request_headers(&all),
         None => headers::request_headers(&all),
     };
-    Ok(Learned { ask, asked, named, dialect, method, headers, upload, references })
+    Ok(Learned { ask, asked, named, dialect, method, headers, upload, reading, references })
+}
+
+/// What keeps a response from being deleted: what is not there any more cannot be billed.
+async fn unbilled(till: Option<&Till>, caller: &Caller, ask: &Ask) -> Option<Refusal> {
+    let deletes = matches!(ask.route.route.objects, ObjectUse::Deletes);
+    let response = ask.route.objects().pop().filter(|_| deletes)?;
+    match till?.later().owes(caller.user(), &response.id).await {
+        Ok(false) => None,
+        Ok(true) => Some(Refusal::malformed(
+            "response_unbilled",
+            "the response is still being made, or billed: cancel it, or delete it when it has ended",
+        )),
+        Err(error) => {
+            tracing::error!(%error, "pending bills cannot be looked up");
+            Some(Refusal::unavailable("object_store", "objects cannot be looked up", NO_AGENT_WAIT))
+        }
+    }
 }
 
 /// The model that the query names, where the route looks there.

@@ -16,6 +16,9 @@ use weft_proto::provider::Dialect;
 /// The header that names the exchange to its user.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("weft-request-id");
 
+/// OpenAI's `type` and `code` for an account without credit.
+const INSUFFICIENT_QUOTA: &str = "insufficient_quota";
+
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// One refusal.
@@ -54,6 +57,18 @@ impl Refusal {
     #[must_use]
     pub fn forbidden(cause: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, cause, message)
+    }
+
+    /// 402: the balance does not carry the request, and waiting does not help.
+    #[must_use]
+    pub fn no_credit(cause: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYMENT_REQUIRED, cause, message)
+    }
+
+    /// 402: only requests that still run hold what this one needs.
+    #[must_use]
+    pub fn credit_held(message: impl Into<String>, wait: Duration) -> Self {
+        Self::new(StatusCode::PAYMENT_REQUIRED, "credit_held", message).after(wait)
     }
 
     /// 404: no such path or model.
@@ -203,9 +218,14 @@ impl Refusal {
 
     fn body(&self, dialect: Dialect, exchange: Option<ExchangeId>) -> String {
         let kind = self.kind(dialect);
+        // The one code that OpenAI's clients know for it; the cause stays in metrics and logs.
+        let code = match self.status {
+            StatusCode::PAYMENT_REQUIRED => INSUFFICIENT_QUOTA,
+            _ => self.cause,
+        };
         let body = match dialect {
             Dialect::OpenAi => json!({"error": {
-                "message": self.message, "type": kind, "param": null, "code": self.cause,
+                "message": self.message, "type": kind, "param": null, "code": code,
             }}),
             Dialect::Anthropic => json!({
                 "type": "error",
@@ -222,6 +242,7 @@ impl Refusal {
         match dialect {
             Dialect::OpenAi => match status {
                 401 => "authentication_error",
+                402 => INSUFFICIENT_QUOTA,
                 403 => "permission_error",
                 404 => "not_found_error",
                 429 => "rate_limit_error",
@@ -257,6 +278,28 @@ mod tests {
             .response(Dialect::Anthropic, None);
         assert_eq!(later.headers()[RETRY_AFTER], "2");
         assert!(!later.headers().contains_key("x-should-retry"));
+    }
+
+    #[test]
+    fn an_empty_balance_is_told_in_each_dialect_and_a_full_one_says_when() {
+        let refusal = Refusal::no_credit("insufficient_credit", "no credit");
+        assert_eq!(refusal.cause(), "insufficient_credit");
+        let openai: serde_json::Value =
+            serde_json::from_str(&refusal.body(Dialect::OpenAi, None)).unwrap();
+        assert_eq!(openai["error"]["type"], "insufficient_quota");
+        assert_eq!(openai["error"]["code"], "insufficient_quota");
+        let anthropic: serde_json::Value =
+            serde_json::from_str(&refusal.body(Dialect::Anthropic, None)).unwrap();
+        assert_eq!(anthropic["error"]["type"], "billing_error");
+        for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
+            let response = refusal.response(dialect, None);
+            assert_eq!(response.status(), StatusCode::PAYMENT_REQUIRED);
+            assert_eq!(response.headers()["x-should-retry"], "false");
+            assert!(!response.headers().contains_key(RETRY_AFTER));
+            let held = Refusal::credit_held("held", Duration::from_secs(3)).response(dialect, None);
+            assert_eq!(held.headers()[RETRY_AFTER], "3");
+            assert!(!held.headers().contains_key("x-should-retry"));
+        }
     }
 
     #[test]

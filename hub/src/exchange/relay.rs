@@ -14,7 +14,9 @@ use super::dispatch::{Answering, refusal_for, why};
 use super::refusal::{REQUEST_ID, Refusal};
 use super::rest::Rest;
 use super::settle::Record;
+use super::till::{Exhausted, Tab};
 use super::upload::{Forwarded, Stopped};
+use crate::lifecycle::{Stage, Tasks};
 use crate::tunnel::Slip;
 use axum::body::Body;
 use bytes::Bytes;
@@ -51,8 +53,17 @@ async fn reset<T>(cut: Cut) -> Result<T, Cut> {
 impl Answering {
     /// Turns the answer into the user's response.
     pub(super) async fn relay(self, spine: &Spine) -> Response<Body> {
-        let Self { record, room, dialect, method, head, answer, slip, forwarding, belongings } =
-            self;
+        let Self {
+            mut record,
+            room,
+            dialect,
+            method,
+            head,
+            answer,
+            slip,
+            forwarding,
+            mut belongings,
+        } = self;
         let id = record.id();
         let home = home_of(slip.offer());
         if let Err(refusal) = belongings.settled(home, head.status).await {
@@ -68,15 +79,23 @@ impl Answering {
         let length = body_length(&method, head.status, response.headers());
         let seen = (id, spine.0.needs.clock.now());
         let watched = &spine.0.watched;
+        let later = record.tab().is_some_and(|tab| tab.asks_later());
+        let owes = belongings.bills_later(later);
         let keeper = belongings.keeper(home, seen, head.status, response.headers(), watched);
+        if later && head.status.is_success() && !(owes && keeper.is_some()) {
+            let refusal = refusal_for(EndReason::Internal);
+            record.refused(EndReason::Internal, refusal.cause(), refusal.status());
+            return refusal.response(dialect, Some(id));
+        }
         let limits = spine.0.needs.limits.now();
         let ends_at = record.runs_until(limits.exchange);
         let now = Instant::now();
         let mut relay = Relay {
             record,
             dialect,
-            reader: answer.into_body(&head),
-            slip,
+            line: Some(Line { reader: answer.into_body(&head), slip, _room: room }),
+            tasks: spine.0.needs.tasks.clone(),
+            unseen: None,
             rest: forwarding.map(Rest::of),
             keeper,
             recording: None,
@@ -91,7 +110,6 @@ impl Answering {
             heard_at: now,
             timer: Box::pin(tokio::time::sleep_until((now + limits.answer_idle).min(ends_at))),
             cut: None,
-            _room: room,
         };
         if length == Some(0) {
             // Nobody polls a body that is known to be empty: its end has to be seen here.
@@ -129,12 +147,22 @@ fn takes_events(headers: &HeaderMap, length: Option<u64>) -> bool {
     event_stream && length.is_none() && !headers.contains_key(CONTENT_ENCODING)
 }
 
+/// Where an answer comes from, and what it holds of the node.
+struct Line {
+    reader: BodyReader,
+    slip: Slip,
+    _room: Room,
+}
+
 /// An answer under way. Dropped before its end, it tells the agent that the user went away.
 pub(super) struct Relay {
     record: Record,
     dialect: Dialect,
-    reader: BodyReader,
-    slip: Slip,
+    /// Until it is read on without this reader.
+    line: Option<Line>,
+    tasks: Tasks,
+    /// What was handed on last, and is not metered yet.
+    unseen: Option<Bytes>,
     /// The rest of the upload, where the answer came before its end.
     rest: Option<Rest>,
     /// Who records what the answer makes known.
@@ -158,7 +186,6 @@ pub(super) struct Relay {
     /// read.
     timer: Pin<Box<Sleep>>,
     cut: Option<Cut>,
-    _room: Room,
 }
 
 impl Relay {
@@ -171,6 +198,13 @@ impl Relay {
             return reset(cut).await;
         }
         loop {
+            // What was handed on is with the user by now: nothing of it waits for its meter.
+            if self.metered().await.is_err() {
+                return match self.cut(Break::Exhausted, None) {
+                    Ok(event) => Ok(event),
+                    Err(cut) => reset(cut).await,
+                };
+            }
             if let Some(recording) = &mut self.recording {
                 let recorded = recording.await;
                 self.recording = None;
@@ -184,6 +218,9 @@ impl Relay {
             if let Some(frame) = self.held.take() {
                 return Ok(Some(frame));
             }
+            let Some(line) = &mut self.line else {
+                return reset(Cut(EndReason::Internal)).await;
+            };
             let step = tokio::select! {
                 biased;
                 forwarded = Rest::ended(&mut self.rest) => {
@@ -195,7 +232,7 @@ impl Relay {
                         Forwarded::Stopped(Stopped::Refused(why)) => Err((Break::Gate, Some(why))),
                     }
                 }
-                piece = self.reader.next() => self.piece(piece).map_err(|broke| (broke, None)),
+                piece = line.reader.next() => self.piece(piece).map_err(|broke| (broke, None)),
                 () = &mut self.timer => match self.next_deadline() {
                     Some(deadline) => {
                         self.timer.as_mut().reset(deadline);
@@ -229,7 +266,9 @@ impl Relay {
         &mut self,
         piece: Result<Option<Piece>, StreamError>,
     ) -> Result<Option<Frame<Bytes>>, Break> {
-        self.slip.heard();
+        if let Some(line) = &self.line {
+            line.slip.heard();
+        }
         self.heard_at = Instant::now();
         if self.heard_at >= self.ends_at {
             return Err(Break::Deadline);
@@ -238,6 +277,7 @@ impl Relay {
             Ok(Some(Piece::Data(bytes))) => {
                 self.passes(&bytes)?;
                 self.recording = self.keeper.as_mut().and_then(|keeper| keeper.sees(&bytes));
+                self.unseen = self.record.tab().map(|_| bytes.clone());
                 let frame = Frame::data(bytes);
                 if self.left == Some(0) {
                     self.last = Some(frame);
@@ -254,13 +294,44 @@ impl Relay {
                 Ok(None)
             }
             Ok(None) if self.left.is_none_or(|left| left == 0) => {
-                self.record.complete();
                 self.ended = true;
+                self.see();
+                self.record.complete();
                 Ok(None)
             }
             // A clean end of a short body: a provider or an agent that lies about it.
             Ok(None) => Err(Break::Agent(AbortCode::UpstreamTruncated)),
             Err(error) => Err(why(&error)),
+        }
+    }
+
+    /// Meters what was handed on; says whether the hold carries more.
+    fn see(&mut self) -> bool {
+        // What is still held here is not with the user.
+        if self.held.is_some() || (self.last.is_some() && !self.ended) {
+            return true;
+        }
+        let bytes = self.unseen.take().unwrap_or_default();
+        self.record.tab().is_none_or(|tab| tab.sees(&bytes))
+    }
+
+    /// The same, and lets the hold grow where it does not.
+    async fn metered(&mut self) -> Result<(), Exhausted> {
+        if self.see() {
+            return Ok(());
+        }
+        match self.record.tab() {
+            Some(tab) => tab.carry().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the answer on without a reader, where its last figures are worth it.
+    fn read_on(&mut self, reason: Option<EndReason>) {
+        if let Some((tab, within)) = self.record.read_on(reason)
+            && let Some(line) = self.line.take()
+        {
+            self.tasks.spawn(Stage::Work, "last figures", last_figures(line, tab, within));
         }
     }
 
@@ -288,8 +359,10 @@ impl Relay {
     fn cut(&mut self, broke: Break, refusal: Option<Refusal>) -> Result<Option<Frame<Bytes>>, Cut> {
         let reason = self.record.broke(broke).reason();
         let code = broke.code();
-        if let Some(code) = code {
-            self.reader.stop(code);
+        self.see();
+        self.read_on(Some(reason));
+        if let (Some(code), Some(line)) = (code, &mut self.line) {
+            line.reader.stop(code);
         }
         self.record.cut(code);
         self.ends_badly(reason, refusal.unwrap_or_else(|| refusal_for(reason)))
@@ -297,7 +370,10 @@ impl Relay {
 
     /// What the answer makes known could not be recorded: it must not be told.
     fn unrecorded(&mut self) -> Result<Option<Frame<Bytes>>, Cut> {
-        self.reader.stop(AbortCode::Internal);
+        if let Some(line) = &mut self.line {
+            line.reader.stop(AbortCode::Internal);
+        }
+        self.unseen = None;
         self.record.failed();
         self.held = None;
         self.last = None;
@@ -320,5 +396,32 @@ impl Relay {
         let event = refusal.event(self.dialect, self.record.id());
         let bytes = if self.at_boundary { event } else { [b"\n\n", &event[..]].concat().into() };
         Ok(Some(Frame::data(bytes)))
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if !self.ended && self.cut.is_none() {
+            self.see();
+            self.read_on(None);
+        }
+    }
+}
+
+/// Reads an answer on that nobody reads any more, for its last figures, for at most `within`. What
+/// drops it settles by what has come until then.
+async fn last_figures(mut line: Line, mut tab: Tab, within: Duration) {
+    let read = async {
+        while let Ok(Some(piece)) = line.reader.next().await {
+            line.slip.heard();
+            match piece {
+                // Nothing is cut any more: what the hold does not carry is an overrun.
+                Piece::Data(bytes) => drop(tab.sees(&bytes)),
+                Piece::Trailers(_) => {}
+            }
+        }
+    };
+    if tokio::time::timeout(within, read).await.is_err() {
+        line.reader.stop(AbortCode::UserAbort);
     }
 }

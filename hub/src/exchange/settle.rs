@@ -4,6 +4,7 @@
 //! recorded, without waiting, from wherever it happens; a queue with no place left refuses new
 //! exchanges instead. One writer appends in batches, and goes on trying while the store is away.
 
+use super::till::{Exhausted, Tab};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,11 +97,15 @@ pub struct Record {
     outcome: Outcome,
     machine: HubExchange,
     began: Instant,
+    /// The longest that it may run.
+    limit: Duration,
     metrics: Metrics,
     cut_off: CancellationToken,
     /// The request body's bytes taken from the user, which the upload counts.
     taken: Arc<AtomicU64>,
     place: Option<Place>,
+    /// What it costs; settled with the outcome.
+    tab: Option<Tab>,
 }
 
 impl Record {
@@ -115,11 +120,19 @@ impl Record {
             outcome,
             machine: HubExchange::default(),
             began: Instant::now(),
+            limit: Duration::MAX,
             metrics,
             cut_off,
             taken: Arc::default(),
             place: Some(place),
+            tab: None,
         }
+    }
+
+    /// The same, which may run for so long.
+    pub(super) const fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// The moment at which the exchange has run for `limit`.
@@ -146,6 +159,35 @@ impl Record {
         self.outcome.attempts = u32::from(attempt);
         self.outcome.dispatched_after_us = Some(self.elapsed());
         Some(attempt)
+    }
+
+    /// From here on the exchange costs what `tab` says.
+    pub(super) fn opened(&mut self, tab: Option<Tab>) {
+        self.tab = tab;
+    }
+
+    /// What it costs, where it does.
+    pub(super) const fn tab(&mut self) -> Option<&mut Tab> {
+        self.tab.as_mut()
+    }
+
+    /// Meters bytes of the answer that were handed on, and waits where the hold does not carry more.
+    pub(super) async fn passed(&mut self, bytes: &[u8]) -> Result<(), Exhausted> {
+        let Some(tab) = self.tab() else { return Ok(()) };
+        if tab.sees(bytes) {
+            return Ok(());
+        }
+        tab.carry().await
+    }
+
+    /// Takes the tab of an exchange that ends for `reason`, or as a drop means, where what still
+    /// comes of its answer is to be read on, and for how long. The outcome is recorded without it.
+    pub(super) fn read_on(&mut self, reason: Option<EndReason>) -> Option<(Tab, Duration)> {
+        let reason = reason.or_else(|| self.machine.ended()).unwrap_or_else(|| self.dropped());
+        let within = self.tab.as_ref()?.drains(reason)?;
+        let mut tab = self.tab.take()?;
+        tab.ended(reason);
+        Some((tab, within))
     }
 
     /// Bytes were forwarded that are not kept for another attempt.
@@ -225,6 +267,9 @@ impl Record {
             EndReason::Internal
         } else if self.cut_off.is_cancelled() {
             EndReason::Shutdown
+        } else if self.began.elapsed() >= self.limit {
+            // Its time was up before an answer had begun: the user did not leave.
+            EndReason::Deadline
         } else {
             EndReason::UserAbort
         }
@@ -237,6 +282,9 @@ impl Record {
         self.outcome.request_bytes = self.taken.load(Ordering::Relaxed);
         self.outcome.ended_after_us = self.elapsed();
         self.outcome.end = self.machine.ended().unwrap_or_else(|| self.dropped());
+        if let Some(mut tab) = self.tab.take() {
+            tab.ended(self.outcome.end);
+        }
         self.metrics.exchange_ended(&self.outcome);
         tracing::info!(
             exchange = %self.outcome.exchange,
@@ -254,5 +302,53 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.record();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_proto::entropy::SeededEntropy;
+    use weft_proto::ids::{ExchangeId, KeyId, UserId};
+    use weft_proto::time::{ManualClock, Timestamp};
+    use weft_store::{MemoryStore, Store};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_dropped_when_its_time_is_up_was_not_left_by_its_user() {
+        let (settler, mut writer) = Settler::new(MemoryStore::new().outcomes(), 2);
+        let clock = ManualClock::new(Timestamp::from_secs(1_800_000_000));
+        let entropy = SeededEntropy::new(7);
+        let limit = Duration::from_secs(60);
+        for (runs, end) in
+            [(limit, EndReason::Deadline), (limit - Duration::from_secs(1), EndReason::UserAbort)]
+        {
+            let outcome = Outcome {
+                exchange: ExchangeId::generate(&clock, &entropy),
+                user: UserId::generate(&clock, &entropy),
+                key: KeyId::generate(&clock, &entropy),
+                agent: None,
+                account: None,
+                provider: None,
+                route: String::new(),
+                model: None,
+                attempts: 0,
+                status: None,
+                end: EndReason::Internal,
+                abort: None,
+                request_bytes: 0,
+                response_bytes: 0,
+                admitted_at: Timestamp::from_secs(1_800_000_000),
+                dispatched_after_us: None,
+                head_after_us: None,
+                first_byte_after_us: None,
+                ended_after_us: 0,
+            };
+            let place = settler.reserve().expect("a place");
+            let (metrics, cut_off) = (Metrics::new(), CancellationToken::new());
+            let record = Record::new(outcome, place, metrics, cut_off).within(limit);
+            tokio::time::advance(runs).await;
+            drop(record);
+            assert_eq!(writer.queue.try_recv().expect("an outcome").end, end);
+        }
     }
 }

@@ -208,6 +208,7 @@ async fn say_goodbye<S: AsyncWrite>(
     }
     let frame = match why {
         Break::Shutdown => close_frame(CloseStatus::GoingAway, "the hub is going down"),
+        Break::Exhausted => close_frame(CloseStatus::InternalError, words(reason)),
         Break::Deadline
         | Break::Agent(_)
         | Break::TunnelLost
@@ -244,5 +245,6 @@ const fn words(reason: EndReason) -> &'static str {
         | EndReason::AccountFault
         | EndReason::Shutdown
         | EndReason::Internal => "the WebSocket was interrupted",
+        EndReason::BalanceExhausted => "the balance is exhausted",
     }
 }

@@ -7,6 +7,7 @@
 
 use super::belongings::Guard;
 use super::refusal::Refusal;
+use super::till::Reading;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -65,6 +66,8 @@ pub(super) enum Forwarded {
 pub(super) struct Upload {
     body: Body,
     scan: BodyScan,
+    /// Who meters it, where it costs.
+    reading: Option<Reading>,
     limits: UploadLimits,
     /// Bytes taken from the user so far, as the record of the exchange sees them too.
     taken: Arc<AtomicU64>,
@@ -126,6 +129,7 @@ impl Upload {
         Self {
             body,
             scan,
+            reading: None,
             limits,
             taken,
             expected: None,
@@ -135,6 +139,11 @@ impl Upload {
             kept: Kept::default(),
             ended: false,
         }
+    }
+
+    /// From here on `reading` sees what is read.
+    pub(super) fn metered_by(&mut self, reading: Option<Reading>) {
+        self.reading = reading;
     }
 
     /// Holds the rest of the body to `model`, which was named outside of it.
@@ -261,6 +270,9 @@ impl Upload {
                 .map_err(|_| Stopped::Refused(Refusal::upload_idle()))?;
             let Some(frame) = frame else {
                 self.ended = true;
+                if let Some(reading) = &self.reading {
+                    reading.finish();
+                }
                 self.scan.finish().map_err(refused)?;
                 self.hold_to_expected()?;
                 self.named.extend(self.scan.take_references());
@@ -276,6 +288,9 @@ impl Upload {
                 return Err(Stopped::Refused(Refusal::too_large(self.limits.bytes)));
             }
             self.scan.feed(&bytes).map_err(refused)?;
+            if let Some(reading) = &self.reading {
+                reading.feed(&bytes);
+            }
             self.hold_to_expected()?;
             self.named.extend(self.scan.take_references());
             self.held = Some(bytes).filter(|bytes| !bytes.is_empty());

@@ -28,6 +28,7 @@ impl World {
             deployments: Vec::new(),
             concurrency_max: 10,
             permitted_use,
+            place: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Label values come from tables of this program, never from a request, so that no stranger can
 //! make a new series: routes, providers, reasons and causes, and nothing about users or models.
 
+use super::money::LedgerFigures;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -11,7 +12,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::sync::Arc;
+use weft_proto::money::NanoUsd;
 use weft_proto::provider::Provider;
+use weft_proto::usage::Basis;
 use weft_store::Outcome;
 
 /// What every name begins with.
@@ -44,6 +47,10 @@ struct Figures {
     tunnels: Gauge,
     accounts: Gauge,
     connections: Gauge,
+    charged: Family<BasisLabels, Counter>,
+    held: Gauge,
+    lost: Counter,
+    ledger: LedgerFigures,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,6 +63,11 @@ struct ExchangeLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProviderLabels {
     provider: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BasisLabels {
+    basis: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -128,6 +140,16 @@ impl Metrics {
         let connections = Gauge::default();
         let help = "Connections open at the users' door";
         registry.register("users_connections", help, connections.clone());
+        let ledger = LedgerFigures::new(&mut registry);
+        let charged = Family::default();
+        let help = "What users were charged, in nano-USD, by how far its figures can be trusted";
+        registry.register("charged_nano_usd", help, charged.clone());
+        let held = Gauge::default();
+        let help = "What this node holds of balances for exchanges that run, in nano-USD";
+        registry.register("held_nano_usd", help, held.clone());
+        let lost = Counter::default();
+        let help = "What neither holds nor balances covered and the hub bears, in nano-USD";
+        registry.register("loss_nano_usd", help, lost.clone());
         Self(Arc::new(Figures {
             registry,
             exchanges,
@@ -143,6 +165,10 @@ impl Metrics {
             tunnels,
             accounts,
             connections,
+            charged,
+            held,
+            lost,
+            ledger,
         }))
     }
 
@@ -217,6 +243,27 @@ impl Metrics {
         self.0.connections.dec();
     }
 
+    /// A user was charged, by figures of this basis.
+    pub fn charged(&self, amount: NanoUsd, basis: Basis) {
+        let nanos = u64::try_from(amount.nanos()).unwrap_or_default();
+        self.0.charged.get_or_create(&BasisLabels { basis: basis.name() }).inc_by(nanos);
+    }
+
+    /// So much of balances is held now.
+    pub fn held(&self, now: NanoUsd) {
+        self.0.held.set(now.nanos());
+    }
+
+    /// The hub bears so much that nothing covered.
+    pub fn lost(&self, amount: NanoUsd) {
+        self.0.lost.inc_by(u64::try_from(amount.nanos()).unwrap_or_default());
+    }
+
+    /// The figures of money.
+    pub(super) fn ledger(&self) -> &LedgerFigures {
+        &self.0.ledger
+    }
+
     /// All figures in the OpenMetrics text form.
     ///
     /// # Errors
@@ -250,12 +297,18 @@ mod tests {
         metrics.tunnels(2);
         metrics.refused("key_unknown");
         metrics.key_cache(false);
+        metrics.charged(NanoUsd::new(7), Basis::Estimated);
+        metrics.held(NanoUsd::new(3));
+        metrics.lost(NanoUsd::new(1));
         let text = metrics.render().unwrap();
         for line in [
             "weft_hub_exchanges_in_flight 1",
             "weft_hub_tunnels 2",
             "weft_hub_refusals_total{cause=\"key_unknown\"} 1",
             "weft_hub_key_cache_total{result=\"miss\"} 1",
+            "weft_hub_charged_nano_usd_total{basis=\"estimated\"} 7",
+            "weft_hub_held_nano_usd 3",
+            "weft_hub_loss_nano_usd_total 1",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line} not in:\n{text}");

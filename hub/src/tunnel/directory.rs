@@ -167,6 +167,8 @@ pub struct AccountInfo {
     pub provider: Provider,
     /// The owner's name for it.
     pub label: String,
+    /// Where it is served, as its price depends on it; none at the provider's global host.
+    pub place: Option<String>,
     /// Models it may serve.
     pub models: Vec<String>,
     /// Exchanges that run on it.
@@ -325,6 +327,7 @@ impl Directory {
                     account: offer.account.id,
                     provider: offer.account.provider,
                     label: offer.account.label.clone(),
+                    place: offer.account.place.as_ref().map(ToString::to_string),
                     models: offer.account.models.iter().map(ToString::to_string).collect(),
                     in_flight: offer.in_flight(),
                     concurrency_max: offer.account.concurrency_max,

@@ -124,6 +124,15 @@ impl Link {
         self.suspicion().heard(self.age());
     }
 
+    /// Sends a control message as soon as the tunnel takes it. One of a session that has ended is
+    /// dropped.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call has sent nothing.
+    pub(super) async fn say(&self, message: HubMessage) {
+        drop(self.outbox.send(message).await);
+    }
+
     /// Sends a control message when the tunnel takes it; never waits.
     pub(super) fn tell(&self, message: HubMessage) {
         if let Err(refused) = self.outbox.try_send(message) {

@@ -1,7 +1,8 @@
 //! One tunnel from its HELLO to its end.
 
-use super::Tunnels;
 use super::link::Link;
+use super::{Tunnels, receipts};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use weft_proto::suspicion::Look;
 use weft_proto::wire::control::{
     AgentMessage, Features, Health, Hello, HubMessage, Refuse, RefuseCause, Welcome,
 };
+use weft_proto::wire::receipts::AgentLedger;
 use weft_transport::control::{self, ControlReceiver, ControlSender};
 use weft_transport::stream::StreamError;
 use weft_transport::{Connection, close};
@@ -73,6 +75,7 @@ impl Tunnels {
             | HubEvent::Health(_)
             | HubEvent::Pong(_)
             | HubEvent::Drain(_)
+            | HubEvent::Ledger(_)
             | HubEvent::Nothing => Err(weft_proto::wire::Malformed("message before HELLO").into()),
         }
     }
@@ -120,6 +123,14 @@ impl Tunnels {
         }
     }
 
+    /// What this node can do: without a ledger it takes no receipts.
+    fn features(&self) -> Features {
+        match self.0.needs.desks {
+            Some(_) => Features::OURS,
+            None => Features(Features::OURS.0 & !Features::LEDGER.0),
+        }
+    }
+
     async fn owner_of(&self, hello: &Hello) -> Result<OwnerId, (RefuseCause, bool)> {
         match self.0.needs.agents.find(hello.agent).await {
             Ok(Some(agent)) if agent.revoked_at.is_some() => Err((RefuseCause::Revoked, true)),
@@ -145,7 +156,7 @@ impl Tunnels {
         let welcome = Welcome {
             node: needs.node,
             session,
-            features: Features::OURS,
+            features: self.features(),
             build: concat!("weft-hub ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         if sender.send(&HubMessage::Welcome(welcome)).await.is_err() {
@@ -166,8 +177,11 @@ impl Tunnels {
             agent = %hello.agent, %session, build = hello.build,
             remote = %connection.remote_address(), "agent connected"
         );
-        let turn = Turn { tunnels: self, link: &link, machine, sender, receiver, outbox };
-        let (close, why) = turn.run().await;
+        let (greetings, greeted) = mpsc::channel(1);
+        let turn =
+            Turn { tunnels: self, link: &link, machine, sender, receiver, outbox, greetings };
+        let ledger = receipts::serve(&link, needs.desks.as_deref(), greeted);
+        let (close, why) = turn.run(ledger).await;
         tracing::info!(agent = %hello.agent, %session, why, "agent disconnected");
         close
     }
@@ -195,11 +209,15 @@ struct Turn<'a> {
     sender: ControlSender<HubMessage>,
     receiver: ControlReceiver<AgentMessage>,
     outbox: mpsc::Receiver<HubMessage>,
+    /// Where the greeting of the agent's ledger goes.
+    greetings: mpsc::Sender<AgentLedger>,
 }
 
 impl Turn<'_> {
-    /// Runs the session to its end; says how to close and why, for people.
-    async fn run(mut self) -> (CloseCode, String) {
+    /// Runs the session to its end, and `ledger` beside it; says how to close and why, for people.
+    async fn run(mut self, ledger: impl Future<Output = ()>) -> (CloseCode, String) {
+        let mut ledger = pin!(ledger);
+        let mut ledger_ended = false;
         loop {
             // Bound here: the lock must not be held while anything is waited for.
             let look = self.link.suspicion().look(self.link.age(), self.link.connection.rtt());
@@ -236,6 +254,10 @@ impl Turn<'_> {
                 Some(message) = self.outbox.recv() => self.send(&message).await,
                 () = self.link.armed.notified() => Ok(()),
                 () = timer => Ok(()),
+                () = &mut ledger, if !ledger_ended => {
+                    ledger_ended = true;
+                    Ok(())
+                }
             };
             if let Err(ended) = step {
                 return ended;
@@ -277,6 +299,12 @@ impl Turn<'_> {
                     deadline_ms = drain.deadline.as_millis(), "agent is draining"
                 );
                 self.link.leave();
+            }
+            HubEvent::Ledger(ledger) => {
+                // Once a session, and on its first tunnel alone: the session's machine sees to it.
+                if let Err(refused) = self.greetings.try_send(ledger) {
+                    tracing::debug!(agent = %self.link.agent(), %refused, "greeting not taken");
+                }
             }
             HubEvent::Hello(_) | HubEvent::Pong(_) | HubEvent::Nothing => {}
         }

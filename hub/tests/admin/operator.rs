@@ -199,6 +199,17 @@ impl Hub {
         self.ask(address, method, path, headers, None).await
     }
 
+    /// Posts to the users' door.
+    pub(crate) async fn users_post(
+        &self,
+        path: &str,
+        headers: &[(&str, String)],
+        body: &Value,
+    ) -> Answer {
+        let address = self.addresses["users"][0].as_str().expect("an address");
+        self.ask(address, "POST", path, headers, Some(body.clone())).await
+    }
+
     async fn ask(
         &self,
         address: &str,

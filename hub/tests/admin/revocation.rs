@@ -11,14 +11,19 @@ use weft_hub::admin::{
 };
 use weft_hub::auth::Auth;
 use weft_hub::lifecycle::{Readiness, Tasks};
+use weft_hub::pricing::{LedgerKey, Pricing};
 use weft_hub::telemetry::Metrics;
+use weft_hub::terms::Terms;
 use weft_hub::trust::Trust;
 use weft_hub::tunnel::TunnelInfo;
-use weft_proto::entropy::SeededEntropy;
+use weft_hub::wallets::Wallets;
+use weft_hub::webhook::webhook;
+use weft_proto::entropy::{Entropy, SeededEntropy};
 use weft_proto::ids::{AgentId, HubId, InviteId, OwnerId};
-use weft_proto::time::{ManualClock, Timestamp};
+use weft_proto::time::{Clock, ManualClock, Timestamp};
 use weft_store::{
-    Agent, Invite, MemoryStore, Name, Owner, Redeemed, Redemption, SpkiHash, Store, TokenHash,
+    Agent, Invite, MemoryStore, Name, OWNER_TIER_DEFAULT, Owner, Redeemed, Redemption, SpkiHash,
+    Store, TokenHash,
 };
 
 /// Tunnels that note what the handshake would have said when they were closed.
@@ -56,6 +61,7 @@ async fn joined(store: &dyn Store, clock: &ManualClock, entropy: &SeededEntropy)
         id: OwnerId::generate(clock, entropy),
         name: Name::parse("carol").unwrap(),
         created_at: now,
+        tier: OWNER_TIER_DEFAULT,
     };
     let owner = store.owners().find_or_create(&owner).await.unwrap();
     let token_hash = TokenHash::new([7; 32]);
@@ -94,7 +100,17 @@ async fn an_agent_cannot_come_back_by_the_time_its_tunnels_are_closed() {
     let metrics = Metrics::new();
     let token = AdminToken::generate(&*entropy);
     let bearer = format!("Bearer {}", token.expose());
+    let data = tempfile::tempdir().unwrap();
+    let key = LedgerKey::open(data.path(), &*entropy).unwrap();
+    let wall: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let chance: Arc<dyn Entropy> = Arc::<SeededEntropy>::clone(&entropy);
+    let pricing = Pricing::open(store.price_books(), key, Arc::clone(&wall)).await.unwrap();
+    let (notifier, _courier) = webhook(None, Arc::clone(&wall));
     let router = routes(AdminRooms {
+        pricing,
+        terms: Terms::load(&*store).await.unwrap(),
+        wallets: Wallets::new(&*store, wall, chance),
+        notifier,
         auth: Arc::new(Auth::new(store.keys(), 10, metrics.clone())),
         trust: Arc::clone(&trust),
         tunnels: Arc::<Watched>::clone(&tunnels),

@@ -9,8 +9,10 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 use weft_hub::admin::TOKEN_FILE;
-use weft_hub::app::{CERTS_DIR, RESET_KEY_FILE, holder};
+use weft_hub::app::{CERTS_DIR, LEDGER_DIR, RESET_KEY_FILE, holder};
 use weft_hub::config::CONFIG_FILE;
+use weft_hub::ledger::claims::TICKET_KEY_FILE;
+use weft_hub::pricing::LEDGER_KEY_FILE;
 use weft_proto::causes::causes;
 
 /// Free space below which the hub is about to stop recording, bytes.
@@ -54,7 +56,16 @@ pub(super) fn directory(subject: &Subject) -> Vec<Finding> {
         let remedy = "run the hub and its commands as the owner, or chown the directory";
         found.push(Finding::warn(DIRECTORY, seen, remedy));
     }
-    let secrets = [".", CONFIG_FILE, TOKEN_FILE, RESET_KEY_FILE, CERTS_DIR];
+    let secrets = [
+        ".",
+        CONFIG_FILE,
+        TOKEN_FILE,
+        RESET_KEY_FILE,
+        LEDGER_KEY_FILE,
+        TICKET_KEY_FILE,
+        LEDGER_DIR,
+        CERTS_DIR,
+    ];
     found.extend(secrets.iter().filter_map(|name| exposed(data, name)));
     found.push(match holder(data) {
         Ok(Some(holder)) => Finding::ok(DIRECTORY, format!("held: {holder} runs on it")),
@@ -83,7 +94,7 @@ fn exposed(data: &Path, name: &str) -> Option<Finding> {
 /// Free space and inodes where the hub writes, and how long a write takes to be safe.
 pub(super) fn disk(subject: &Subject) -> Vec<Finding> {
     let mut folders = vec![subject.data.clone()];
-    if let Some(folder) = subject.config.database().parent()
+    if let Some(folder) = subject.config.database().file().and_then(Path::parent)
         && folder != subject.data
     {
         folders.push(folder.to_owned());

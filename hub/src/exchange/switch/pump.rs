@@ -241,6 +241,9 @@ async fn downward<S: AsyncRead + AsyncWrite>(
                 Ok(written) => {
                     follower.pass(&bytes[..written]);
                     record.answered(written);
+                    if record.passed(&bytes[..written]).await.is_err() {
+                        return DownEnd::Broke(Break::Exhausted);
+                    }
                     bytes.advance(written);
                 }
                 Err(error) => return DownEnd::Broke(not_taken(&error)),

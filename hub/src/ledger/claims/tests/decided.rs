@@ -1,0 +1,108 @@
+//! Disputes that a person decides: bounded by both sides' figures, written in the journal, told to
+//! the agent as a final word, and done once.
+
+use super::world::{Agent, Hub, income, usage};
+use crate::wallets::{Decision, NotDone, Wallets};
+use std::sync::Arc;
+use std::time::Duration;
+use weft_proto::codes::EndReason;
+use weft_proto::entropy::SeededEntropy;
+use weft_proto::ids::ExchangeId;
+use weft_proto::ledger::{Body, Close};
+use weft_proto::money::NanoUsd;
+use weft_proto::time::ManualClock;
+use weft_proto::wire::receipts::Verdict;
+use weft_store::{JournalKind, LedgerAccount, LegState, Memo, Page, Store};
+
+fn wallets(hub: &Hub) -> Wallets {
+    let clock = Arc::<ManualClock>::clone(&hub.clock);
+    Wallets::new(&*hub.store, clock, Arc::new(SeededEntropy::new(77)))
+}
+
+/// A disputed exchange: the hub has metered 100 units, the agent says `told`.
+async fn disputed(hub: &Hub, agent: &mut Agent, told: u64) -> ExchangeId {
+    let ticket = hub.ticket(1_000_000);
+    hub.settle(&ticket, agent.id, 100, EndReason::Complete).await;
+    let open = agent.open(&ticket);
+    let close = Agent::close_of(&ticket, open, told);
+    agent.push(Body::Close(Close { usage: usage(told), income: income(told), ..close }));
+    agent.report(hub).await;
+    assert_eq!(agent.words[&(ticket.exchange, 1)], (Verdict::Disputed, NanoUsd::ZERO));
+    ticket.exchange
+}
+
+async fn decisions(hub: &Hub) -> Vec<String> {
+    let journal = hub.store.ledger().journal(Page::first()).await.expect("read");
+    let of_decisions = journal.into_iter().filter(|entry| entry.kind == JournalKind::Decision);
+    of_decisions.map(|entry| String::from_utf8(entry.body).expect("text")).collect()
+}
+
+#[tokio::test]
+async fn a_person_pays_a_dispute_once_and_the_agent_is_told_for_good() {
+    let (hub, why) = (Hub::new(11), Memo::parse("looked at both logs").expect("a memo"));
+    let (mut agent, wallets) = (Agent::new(&hub, 5), wallets(&hub));
+    let exchange = disputed(&hub, &mut agent, 130).await;
+    let above = wallets.decide(exchange, Decision::Pay(income(101)), &why).await;
+    assert!(
+        matches!(above, Err(NotDone::AboveDispute { most, .. }) if most == income(100)),
+        "{above:?}"
+    );
+    let nothing = wallets.decide(exchange, Decision::Pay(NanoUsd::ZERO), &why).await;
+    assert!(matches!(nothing, Err(NotDone::Amount)), "{nothing:?}");
+    assert!(decisions(&hub).await.is_empty(), "what is not done is not written");
+
+    for _ in 0..2 {
+        let decided = wallets.decide(exchange, Decision::Pay(income(90)), &why).await;
+        let leg = decided.expect("decided").leg;
+        assert_eq!((leg.state, leg.paid), (LegState::Paid, income(90)));
+        assert!(leg.claim.is_some(), "the claim stands");
+    }
+    let said = decisions(&hub).await;
+    let amount = income(90);
+    let wanted = format!(
+        "exchange={exchange}\ndecision=pay\namount={amount}\nreason=looked at both logs\n"
+    );
+    assert_eq!(said, [wanted], "once");
+    for other in [Decision::Refuse, Decision::Pay(income(91))] {
+        let otherwise = wallets.decide(exchange, other, &why).await;
+        assert!(matches!(otherwise, Err(NotDone::NotDisputed("paid"))), "{otherwise:?}");
+    }
+
+    agent.report(&hub).await;
+    assert_eq!(agent.words[&(exchange, 1)], (Verdict::Paid, income(90)));
+    // It is the owner's at once, and all of it comes from what was set aside.
+    hub.clock.advance(Duration::from_millis(1));
+    wallets.vest().await.expect("vested");
+    let ledger = hub.store.ledger();
+    let wallet = ledger.balance(LedgerAccount::Wallet(hub.owner)).await.expect("read");
+    assert_eq!(wallet.posted(), income(90));
+    assert!(ledger.sums().await.expect("read").agree());
+    let again = wallets.decide(exchange, Decision::Pay(income(90)), &why).await;
+    assert_eq!(again.expect("as it stands").leg.state, LegState::Vested);
+}
+
+#[tokio::test]
+async fn a_refused_dispute_pays_nothing_and_a_claim_of_less_bounds_what_is_paid() {
+    let (hub, why) = (Hub::new(12), Memo::parse("its log is cut").expect("a memo"));
+    let (mut agent, wallets) = (Agent::new(&hub, 5), wallets(&hub));
+    let exchange = disputed(&hub, &mut agent, 60).await;
+    let above = wallets.decide(exchange, Decision::Pay(income(100)), &why).await;
+    assert!(
+        matches!(above, Err(NotDone::AboveDispute { most, .. }) if most == income(60)),
+        "{above:?}"
+    );
+    let refused = wallets.decide(exchange, Decision::Refuse, &why).await.expect("decided");
+    assert_eq!((refused.leg.state, refused.leg.paid), (LegState::Refused, NanoUsd::ZERO));
+    agent.report(&hub).await;
+    assert_eq!(agent.words[&(exchange, 1)], (Verdict::Refused, NanoUsd::ZERO));
+    assert!(hub.store.ledger().sums().await.expect("read").agree());
+
+    // What was never disputed, and what nobody knows.
+    let paid = hub.ticket(1_000_000);
+    hub.settle(&paid, agent.id, 7, EndReason::Complete).await;
+    let open = wallets.decide(paid.exchange, Decision::Refuse, &why).await;
+    assert!(matches!(open, Err(NotDone::NotDisputed("open"))), "{open:?}");
+    let unknown = wallets.decide(hub.ticket(1).exchange, Decision::Refuse, &why).await;
+    assert!(matches!(unknown, Err(NotDone::Unknown(_))), "{unknown:?}");
+    assert_eq!(decisions(&hub).await.len(), 1);
+}

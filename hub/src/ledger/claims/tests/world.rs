@@ -1,0 +1,412 @@
+//! One hub's store and clerk, and one agent that writes a chain.
+
+use super::super::{ChargeOf, Clerk, ClerkParts, Evidence, Greeted, Session, TicketSealer};
+use crate::config::{LiveMoney, Money};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use weft_proto::codes::EndReason;
+use weft_proto::entropy::SeededEntropy;
+use weft_proto::ids::{
+    AccountId, AgentId, ExchangeId, HubId, KeyId, LeaseId, NodeId, OwnerId, UserId,
+};
+use weft_proto::ledger::note::Statement;
+use weft_proto::ledger::{
+    Body, Checkpoint, Close, End, Entry, Epoch, Frontier, Hash, HeadOf, HubHead, Open, Position,
+    SignedAcks, SigningKey, Why,
+};
+use weft_proto::money::{ListPrice, NanoUsd, Ratio};
+use weft_proto::prices::BookHash;
+use weft_proto::provider::Provider;
+use weft_proto::time::{Clock, ManualClock, Timestamp};
+use weft_proto::usage::{Basis, Class, Geo, ServiceTier, Usage};
+use weft_proto::wire::control::HubMessage;
+use weft_proto::wire::receipts::{Ack, AgentLedger, ChainHead, LedgerFault, Receipt, Verdict};
+use weft_proto::wire::ticket::{Terms, Ticket};
+use weft_store::{
+    Agreed, Bearer, MemoryStore, Metered, Outlay, PageSize, Posting, Served, Settlement, Store,
+};
+
+/// The hub and what it keeps.
+pub(super) struct Hub {
+    pub(super) id: HubId,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) sealer: TicketSealer,
+    pub(super) key: Arc<SigningKey>,
+    pub(super) clock: Arc<ManualClock>,
+    entropy: Arc<SeededEntropy>,
+    pub(super) owner: OwnerId,
+    user: UserId,
+    keyed: KeyId,
+    node: NodeId,
+}
+
+impl Hub {
+    pub(super) fn new(seed: u64) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
+        let entropy = Arc::new(SeededEntropy::new(seed));
+        Self {
+            id: HubId::generate(&*clock, &*entropy),
+            store: Arc::new(MemoryStore::new()),
+            sealer: TicketSealer::new(&[7; 32]),
+            key: Arc::new(SigningKey::from_seed(&[9; 32]).expect("a key")),
+            owner: OwnerId::generate(&*clock, &*entropy),
+            user: UserId::generate(&*clock, &*entropy),
+            keyed: KeyId::generate(&*clock, &*entropy),
+            node: NodeId::generate(&*clock, &*entropy),
+            clock,
+            entropy,
+        }
+    }
+
+    /// The same hub after its store was set back to nothing.
+    pub(super) fn forgotten(self) -> Self {
+        Self { store: Arc::new(MemoryStore::new()), ..self }
+    }
+
+    /// A fresh process over the same store.
+    pub(super) fn clerk(&self) -> Clerk {
+        let charge_of: Arc<ChargeOf> = Arc::new(|_, _, _, _| Box::pin(async { None }));
+        Clerk::new(ClerkParts {
+            hub: self.id,
+            node: self.node,
+            store: self.store.ledger(),
+            receipts: self.store.receipts(),
+            ledger: None,
+            charge_of,
+            sealer: self.sealer.clone(),
+            key: Arc::clone(&self.key),
+            money: LiveMoney::new(Money::default()),
+            clock: Arc::<ManualClock>::clone(&self.clock),
+        })
+    }
+
+    /// A ticket of this hub.
+    pub(super) fn ticket(&self, cap: i64) -> Ticket {
+        self.clock.advance(Duration::from_millis(1));
+        let mut ticket = Ticket::free(
+            ExchangeId::generate(&*self.clock, &*self.entropy),
+            1,
+            AccountId::generate(&*self.clock, &*self.entropy),
+            self.clock.now(),
+        );
+        ticket.terms = Some(Terms {
+            lease: LeaseId::generate(&*self.clock, &*self.entropy),
+            counter: 1,
+            book: BookHash::from_bytes([3; 32]),
+            model: "gpt-4o".to_owned(),
+            place: None,
+            tier: Ratio::from_ppm(800_000),
+            cap: NanoUsd::new(cap),
+        });
+        self.sealer.seal(&mut ticket);
+        ticket
+    }
+
+    /// Settles an exchange as this hub has metered it.
+    pub(super) async fn settle(&self, ticket: &Ticket, agent: AgentId, units: u64, end: EndReason) {
+        let now = self.clock.now();
+        let settlement = Settlement {
+            exchange: ticket.exchange,
+            user: self.user,
+            key: self.keyed,
+            served: Some(Served {
+                agent,
+                owner: self.owner,
+                account: ticket.account,
+                attempt: ticket.attempt,
+            }),
+            metered: Metered {
+                provider: Some(Provider::OpenAi),
+                model: None,
+                usage: usage(units),
+                basis: Basis::Reported,
+                service: ServiceTier::Standard.number(),
+                geo: Geo::default().number(),
+                book: Some([3; 32]),
+                priced_at: ticket.issued_at,
+                zone: Ratio::ONE,
+                tier: Ratio::from_ppm(800_000),
+            },
+            end,
+            outlay: Outlay {
+                charge: NanoUsd::new(i64::try_from(units).expect("small") * 1_000),
+                income: income(units),
+                rounding: NanoUsd::ZERO,
+                bearer: Bearer::User,
+            },
+            node: self.node,
+            hold: None,
+            held: NanoUsd::ZERO,
+            settled_at: now,
+            claim_until: now.after(Duration::from_secs(86_400)),
+        };
+        let overdraft_max = NanoUsd::new(1_000_000_000_000);
+        let posting = Posting { settlement, draws: Vec::new(), overdraft_max };
+        self.store.ledger().settle(&[posting]).await.expect("settled");
+    }
+
+    pub(super) async fn agreed(&self, exchange: ExchangeId) -> Option<Agreed> {
+        self.store.ledger().settlement(exchange).await.expect("looked")
+    }
+
+    /// The names of all findings; each is found again in its own evidence.
+    pub(super) async fn findings(&self) -> Vec<String> {
+        let found = self.store.receipts().findings(None, PageSize::clamped(1_000)).await;
+        let found = found.expect("listed");
+        for finding in &found {
+            let evidence = Evidence::decode(&finding.evidence).expect("evidence");
+            assert_eq!(evidence.id(), finding.id);
+            let again = evidence.finds(self.id, &self.sealer, &self.key.public());
+            assert_eq!(again, Some(finding.name.as_str()), "offline, from the evidence alone");
+        }
+        found.into_iter().map(|finding| finding.name).collect()
+    }
+}
+
+pub(super) fn usage(units: u64) -> Usage {
+    Usage::NONE.with(Class::Input, units).with(Class::Output, units / 2)
+}
+
+pub(super) const fn income(units: u64) -> NanoUsd {
+    NanoUsd::new(units as i64 * 800)
+}
+
+/// An agent that writes a chain, honestly or not.
+#[derive(Clone)]
+pub(super) struct Agent {
+    pub(super) id: AgentId,
+    hub: HubId,
+    pub(super) key: Arc<SigningKey>,
+    clock: Arc<ManualClock>,
+    pub(super) log: Vec<(Position, Bytes)>,
+    epoch: u64,
+    tree: Frontier,
+    pub(super) last: Hash,
+    /// The hub's words, by close.
+    said: BTreeMap<Position, (Verdict, NanoUsd)>,
+    /// The newest of them, by exchange.
+    pub(super) words: BTreeMap<(ExchangeId, u8), (Verdict, NanoUsd)>,
+    pub(super) faults: Vec<LedgerFault>,
+}
+
+impl Agent {
+    pub(super) fn new(hub: &Hub, seed: u8) -> Self {
+        let key = Arc::new(SigningKey::from_seed(&[seed; 32]).expect("a key"));
+        let mut agent = Self {
+            id: AgentId::generate(&*hub.clock, &*hub.entropy),
+            hub: hub.id,
+            key,
+            clock: Arc::clone(&hub.clock),
+            log: Vec::new(),
+            epoch: 0,
+            tree: Frontier::new(),
+            last: Hash::ZERO,
+            said: BTreeMap::new(),
+            words: BTreeMap::new(),
+            faults: Vec::new(),
+        };
+        agent.begin(1, Why::First);
+        agent
+    }
+
+    /// Begins an epoch.
+    pub(super) fn begin(&mut self, epoch: u64, why: Why) {
+        let before = (self.epoch > 0).then(|| HeadOf {
+            epoch: self.epoch,
+            size: self.tree.size(),
+            root: self.tree.root(),
+        });
+        self.epoch = epoch;
+        self.tree = Frontier::new();
+        let (agent, hub, key) = (self.id, self.hub, self.key.public());
+        self.push(Body::Epoch(Epoch { agent, hub, key, why, before }));
+    }
+
+    /// Writes an entry.
+    pub(super) fn push(&mut self, body: Body) -> Position {
+        let position = Position { epoch: self.epoch, seq: self.tree.size() };
+        let entry = Entry { position, at: self.clock.now(), prev: self.last, body };
+        let bytes = Bytes::from(entry.encode().expect("an entry"));
+        self.last = Hash::leaf(&bytes);
+        self.tree.push(self.last);
+        self.log.push((position, bytes));
+        position
+    }
+
+    pub(super) fn open(&mut self, ticket: &Ticket) -> Position {
+        self.push(Body::Open(Open { ticket: ticket.clone(), provider: Provider::OpenAi }))
+    }
+
+    /// What an honest agent writes of an exchange.
+    pub(super) fn close_of(ticket: &Ticket, open: Position, units: u64) -> Close {
+        Close {
+            exchange: ticket.exchange,
+            attempt: ticket.attempt,
+            open,
+            end: End::Proper,
+            status: 200,
+            usage: usage(units),
+            basis: Basis::Reported,
+            tier: ServiceTier::Standard,
+            geo: Geo::default(),
+            finish_marker: true,
+            usage_seen: true,
+            charged_although_refused: false,
+            bytes_up: 10,
+            bytes_down: 20,
+            list: ListPrice::from_pico(i128::from(units) * 1_000_000),
+            income: income(units),
+        }
+    }
+
+    pub(super) fn serve(&mut self, ticket: &Ticket, units: u64) -> Position {
+        let open = self.open(ticket);
+        self.push(Body::Close(Self::close_of(ticket, open, units)))
+    }
+
+    pub(super) fn checkpoint(&mut self, hub: Option<HubHead>) -> Position {
+        let statement = Statement {
+            agent: self.id,
+            epoch: self.epoch,
+            size: self.tree.size(),
+            root: self.tree.root(),
+            hub,
+        };
+        self.push(Body::Checkpoint(Checkpoint::sign(&statement, &self.key)))
+    }
+
+    pub(super) fn greeting(&self) -> AgentLedger {
+        AgentLedger {
+            key: *self.key.public().as_bytes(),
+            handover: None,
+            head: Some(ChainHead {
+                epoch: self.epoch,
+                size: self.tree.size(),
+                leaf: *self.last.as_bytes(),
+            }),
+            books: Vec::new(),
+        }
+    }
+
+    pub(super) fn bytes_at(&self, at: Position) -> Bytes {
+        let found = self.log.iter().find(|(position, _)| *position == at);
+        found.map(|(_, bytes)| bytes.clone()).expect("an entry")
+    }
+
+    /// Greets on a new session and says where to go on.
+    pub(super) async fn greet(&mut self, hub: &Hub) -> (Session, Option<Position>) {
+        let mut session = hub.clerk().session(self.id, hub.owner);
+        match session.greet(&self.greeting()).await.expect("the store answers") {
+            Greeted::Welcome(ours) => {
+                let next = ours.accepted.map_or(Position { epoch: 0, seq: 0 }, |head| Position {
+                    epoch: head.epoch,
+                    seq: head.size,
+                });
+                (session, Some(next))
+            }
+            Greeted::Fault(fault) => {
+                self.faults.push(fault);
+                (session, None)
+            }
+        }
+    }
+
+    /// The entries from a place on; a close whose OPEN stands before it brings that along.
+    pub(super) fn from(&self, next: Position) -> Vec<Receipt> {
+        let mut receipts = Vec::new();
+        for (_, bytes) in self.log.iter().filter(|(at, _)| *at >= next) {
+            receipts.push(Receipt::Entry(bytes.clone()));
+            let entry = Entry::decode(bytes).expect("an entry");
+            if let Body::Close(close) = entry.body
+                && close.open < next
+                && self.log.iter().any(|(at, _)| *at == close.open)
+            {
+                let open = self.bytes_at(close.open);
+                receipts.push(Receipt::Claim { open, close: bytes.clone() });
+            }
+        }
+        receipts
+    }
+
+    /// The claims of all closes before `next` without a final word.
+    pub(super) fn claims(&self, next: Position) -> Vec<Receipt> {
+        let before = self.log.iter().filter(|(at, _)| *at < next);
+        let mut claims = Vec::new();
+        for (_, bytes) in before {
+            let Body::Close(close) = Entry::decode(bytes).expect("an entry").body else {
+                continue;
+            };
+            let word = self.words.get(&(close.exchange, close.attempt));
+            if !word.is_some_and(|(verdict, _)| verdict.is_final()) {
+                let open = self.bytes_at(close.open);
+                claims.push(Receipt::Claim { open, close: bytes.clone() });
+            }
+        }
+        claims
+    }
+
+    /// Takes the hub's words into the chain.
+    pub(super) fn hear(&mut self, hub: &Hub, messages: Vec<HubMessage>) {
+        for message in messages {
+            match message {
+                HubMessage::Ack(batch) => {
+                    let said = SignedAcks { key: hub.key.public(), batch };
+                    assert!(said.is_signed(), "the hub signs what it says");
+                    assert_eq!(said.batch.agent, self.id);
+                    let mut news = false;
+                    for ack in &said.batch.acks {
+                        let Ack { exchange, attempt, verdict, amount, .. } = *ack;
+                        self.words.insert((exchange, attempt), (verdict, amount));
+                        let before = self.said.insert(said.close_of(ack), (verdict, amount));
+                        news |= before != Some((verdict, amount));
+                        if let Some(before) = before.filter(|(verdict, _)| verdict.is_final()) {
+                            assert_eq!(before, (verdict, amount), "a final word stands");
+                        }
+                    }
+                    if news {
+                        self.push(Body::Acks(said));
+                    }
+                }
+                HubMessage::LedgerFault(fault) => self.faults.push(fault),
+                HubMessage::Cosigned(_) => {}
+                other @ (HubMessage::Welcome(_)
+                | HubMessage::Refuse(_)
+                | HubMessage::Ping(_)
+                | HubMessage::Drain(_)
+                | HubMessage::Revoked
+                | HubMessage::Ledger(_)
+                | HubMessage::Prices(_)
+                | HubMessage::Unknown) => panic!("not a word of the ledger: {other:?}"),
+            }
+        }
+    }
+
+    /// One whole session: everything that the hub has not had, and claims, until nothing is new.
+    pub(super) async fn report(&mut self, hub: &Hub) {
+        let (mut session, next) = self.greet(hub).await;
+        let Some(mut next) = next else {
+            return;
+        };
+        let mut receipts = self.claims(next);
+        loop {
+            receipts.extend(self.from(next));
+            let end = self.log.last().map(|(at, _)| *at).expect("entries");
+            next = Position { epoch: end.epoch, seq: end.seq + 1 };
+            if receipts.is_empty() {
+                break;
+            }
+            let said = session.take(std::mem::take(&mut receipts)).await.expect("taken");
+            self.hear(hub, said);
+            if session.is_over() {
+                break;
+            }
+        }
+    }
+
+    /// What the agent has earned by the hub's words.
+    pub(super) fn earned(&self) -> i64 {
+        self.words.values().map(|(_, amount)| amount.nanos()).sum()
+    }
+}

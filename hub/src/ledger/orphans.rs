@@ -1,0 +1,186 @@
+//! Orphans: exchanges of the process before that were dispatched and never settled. What they hold
+//! stays held until their agent claims, or the claim window ends; then it is the user's again.
+
+use super::hold::{self, UserLeg};
+use super::purse::{self, Part};
+use super::tickets::{OpenTicket, Record, Ticketed};
+use super::{Ledger, Payer};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use weft_proto::ids::{ExchangeId, KeyId, LeaseId, UserId};
+use weft_proto::money::NanoUsd;
+use weft_proto::time::Timestamp;
+use weft_store::{Draw, Settled, SpendLimits, StoreError};
+
+/// An exchange that was dispatched and never settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// The exchange.
+    pub exchange: ExchangeId,
+    /// Who asked.
+    pub user: UserId,
+    /// With which key.
+    pub key: KeyId,
+    /// Its tickets, one for each attempt, the last one last.
+    pub tickets: Vec<OpenTicket>,
+    /// When the last ticket was opened.
+    pub opened_at: Timestamp,
+    /// What it holds.
+    pub held: NanoUsd,
+    number: u64,
+    parts: Vec<Part>,
+}
+
+impl Orphan {
+    /// The orphan that a first ticket makes.
+    pub(super) fn new(opened: Ticketed) -> Self {
+        let Ticketed { exchange, user, key, number, parts, ticket, at } = opened;
+        let held = purse::sum(&parts);
+        let tickets = vec![ticket];
+        Self { exchange, user, key, tickets, opened_at: at, held, number, parts }
+    }
+
+    /// Adds the ticket of another attempt.
+    pub(super) fn attempted(&mut self, opened: Ticketed) {
+        self.opened_at = opened.at;
+        self.grown(opened.parts);
+        self.tickets.push(opened.ticket);
+    }
+
+    /// What it holds has grown.
+    pub(super) fn grown(&mut self, parts: Vec<Part>) {
+        self.held = purse::sum(&parts);
+        self.parts = parts;
+    }
+
+    /// The records that tell of it, for another journal.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        self.tickets.iter().map(|ticket| {
+            Record::Opened(Ticketed {
+                exchange: self.exchange,
+                user: self.user,
+                key: self.key,
+                number: self.number,
+                parts: self.parts.clone(),
+                ticket: ticket.clone(),
+                at: self.opened_at,
+            })
+        })
+    }
+}
+
+/// All orphans of this node.
+#[derive(Debug)]
+pub(super) struct Orphans(Mutex<BTreeMap<ExchangeId, Orphan>>);
+
+impl Orphans {
+    pub(super) fn new(orphans: impl IntoIterator<Item = Orphan>) -> Self {
+        let by_id = orphans.into_iter().map(|orphan| (orphan.exchange, orphan)).collect();
+        Self(Mutex::new(by_id))
+    }
+
+    pub(super) fn all(&self) -> Vec<Orphan> {
+        self.lock().values().cloned().collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub(super) fn find(&self, exchange: ExchangeId) -> Option<Orphan> {
+        self.lock().get(&exchange).cloned()
+    }
+
+    /// What they hold of each lease.
+    pub(super) fn held_by_lease(&self) -> BTreeMap<LeaseId, NanoUsd> {
+        let mut held: BTreeMap<LeaseId, NanoUsd> = BTreeMap::new();
+        for part in self.lock().values().flat_map(|orphan| &orphan.parts) {
+            let sum = held.entry(part.lease).or_default();
+            *sum = sum.saturating_add(part.amount);
+        }
+        held
+    }
+
+    fn take(&self, exchange: ExchangeId) -> Option<Orphan> {
+        self.lock().remove(&exchange)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ExchangeId, Orphan>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger {
+    /// Settles an orphan by what its agent claims: charges no more than it held, once. `None` where
+    /// there is no such orphan (any more): look for its settlement then.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the orphan stays, and the same claim may be settled again.
+    ///
+    /// # Cancel safety
+    /// A dropped call may have settled it; the same claim may be settled again.
+    pub async fn settle_orphan(
+        &self,
+        exchange: ExchangeId,
+        leg: UserLeg,
+    ) -> Result<Option<Settled>, StoreError> {
+        let shared = &self.0;
+        let Some(orphan) = shared.orphans.find(exchange) else { return Ok(None) };
+        let mut leg = leg;
+        leg.outlay.charge = leg.outlay.charge.min(orphan.held).max(NanoUsd::ZERO);
+        leg.outlay.rounding = leg.outlay.rounding.min(leg.outlay.charge);
+        let charge = leg.outlay.charge;
+        let draws = draws_of(&orphan.parts, charge);
+        let payer = Payer { user: orphan.user, key: orphan.key, limits: SpendLimits::default() };
+        let posting =
+            hold::posting(self, &payer, exchange, &orphan.parts, orphan.number, draws, leg);
+        let settled = shared.store.settle(std::slice::from_ref(&posting)).await?;
+        if shared.orphans.take(exchange).is_some() {
+            let pocket = shared.purses.pocket(orphan.user);
+            let drawn = pocket.purse().draw(&orphan.parts, charge);
+            pocket.purse().posted(&drawn);
+            self.forget(exchange);
+        }
+        Ok(settled.into_iter().next())
+    }
+
+    /// Releases what orphans hold whose claim window has ended; how many there were.
+    pub(super) fn expire_orphans(&self) -> usize {
+        let shared = &self.0;
+        let (now, window) = (shared.clock.now(), shared.money.now().claim_window);
+        let mut expired = 0;
+        for orphan in shared.orphans.all() {
+            if orphan.opened_at.after(window) > now {
+                continue;
+            }
+            if shared.orphans.take(orphan.exchange).is_some() {
+                shared.purses.pocket(orphan.user).purse().release(&orphan.parts);
+                self.forget(orphan.exchange);
+                expired += 1;
+            }
+        }
+        expired
+    }
+
+    /// Writes down that an orphan is none any more.
+    fn forget(&self, exchange: ExchangeId) {
+        if let Err(error) = self.0.tickets.append(&Record::Released { exchange }) {
+            // It comes back with the next start, and is settled or expires again.
+            tracing::error!(%error, %exchange, "the end of an orphan is not in the journal");
+        }
+    }
+}
+
+/// How `charge` is drawn from parts, in their order.
+fn draws_of(parts: &[Part], charge: NanoUsd) -> Vec<Draw> {
+    let mut missing = charge;
+    let mut draws = Vec::with_capacity(parts.len());
+    for part in parts {
+        let amount = part.amount.min(missing);
+        if amount.is_positive() {
+            missing = missing.saturating_sub(amount);
+            draws.push(Draw { lease: part.lease, amount });
+        }
+    }
+    draws
+}

@@ -1,0 +1,233 @@
+//! Settler: one writer posts what was settled, in batches, however long the store is away.
+//!
+//! A settlement is in the ticket journal before it is queued here, so the journal is the spool: a
+//! process that ends while the store is away posts the rest when it starts again, in order. The
+//! queue's places are taken at admission, and leases run out while the store is away, so what waits
+//! is bounded twice.
+
+use super::purses::{Pocket, Purses};
+use super::tickets::{Record, Tickets};
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use weft_proto::causes::causes;
+use weft_proto::money::NanoUsd;
+use weft_store::{Posting, SETTLEMENTS_PER_CALL_MAX, Settled, StoreError};
+
+/// First wait after a failed call; doubles up to [`RETRY_MAX`].
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+
+/// How long the first of a batch waits for others: one commit costs as much as many rows, and what
+/// waits is in the journal.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Longest wait between two calls while the store is away.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// A settlement on its way to the store.
+#[derive(Debug)]
+pub(super) struct Settling {
+    pub(super) posting: Posting,
+    /// Whose leases are told when it is posted.
+    pub(super) pocket: Arc<Pocket>,
+}
+
+/// Gives out places in the queue.
+#[derive(Debug)]
+pub(super) struct Settler {
+    queue: mpsc::Sender<Settling>,
+}
+
+/// A place in the queue.
+#[derive(Debug)]
+pub(super) struct Place(mpsc::OwnedPermit<Settling>);
+
+impl Place {
+    pub(super) fn send(self, settling: Settling) {
+        drop(self.0.send(settling));
+    }
+}
+
+/// What the settler is made of.
+#[derive(Debug)]
+pub(super) struct Needs {
+    pub(super) store: Arc<dyn weft_store::Ledger>,
+    pub(super) tickets: Arc<Tickets>,
+    pub(super) purses: Arc<Purses>,
+    pub(super) metrics: Metrics,
+    pub(super) places: usize,
+}
+
+/// Writes the queue to the store.
+#[derive(Debug)]
+pub(super) struct SettlementWriter {
+    queue: mpsc::Receiver<Settling>,
+    store: Arc<dyn weft_store::Ledger>,
+    tickets: Arc<Tickets>,
+    purses: Arc<Purses>,
+    metrics: Metrics,
+}
+
+impl Settler {
+    pub(super) fn new(needs: Needs) -> (Self, SettlementWriter) {
+        let Needs { store, tickets, purses, metrics, places } = needs;
+        let (sender, queue) = mpsc::channel(places.clamp(1, Semaphore::MAX_PERMITS));
+        (Self { queue: sender }, SettlementWriter { queue, store, tickets, purses, metrics })
+    }
+
+    /// Reserves a place; `None` where the queue is full.
+    pub(super) fn reserve(&self) -> Option<Place> {
+        self.queue.clone().try_reserve_owned().ok().map(Place)
+    }
+}
+
+impl SettlementWriter {
+    /// Writes until `stopping` and nothing is queued any more.
+    pub(super) async fn run(&mut self, stopping: CancellationToken) {
+        let mut batch = Vec::with_capacity(SETTLEMENTS_PER_CALL_MAX);
+        loop {
+            let stopped = tokio::select! {
+                biased;
+                _ = self.queue.recv_many(&mut batch, SETTLEMENTS_PER_CALL_MAX) => false,
+                () = stopping.cancelled() => true,
+            };
+            if batch.is_empty() {
+                if stopped || self.queue.is_closed() {
+                    return;
+                }
+                continue;
+            }
+            if batch.len() < SETTLEMENTS_PER_CALL_MAX {
+                tokio::select! {
+                    biased;
+                    () = stopping.cancelled() => {}
+                    () = tokio::time::sleep(GATHER) => {}
+                }
+                while batch.len() < SETTLEMENTS_PER_CALL_MAX
+                    && let Ok(settling) = self.queue.try_recv()
+                {
+                    batch.push(settling);
+                }
+            }
+            self.post(&mut batch).await;
+            self.metrics.ledger_held(self.purses.held());
+        }
+    }
+
+    /// Posts one batch, however long the store is away.
+    async fn post(&self, batch: &mut Vec<Settling>) {
+        let postings: Vec<_> = batch.iter().map(|settling| settling.posting.clone()).collect();
+        let answers = settle(&*self.store, &self.metrics, &postings).await;
+        let mut posted = Vec::with_capacity(postings.len());
+        for (settling, answer) in batch.drain(..).zip(answers) {
+            settling.pocket.purse().posted(&settling.posting.draws);
+            if answer.is_some() {
+                posted.push(settling.posting.settlement.exchange);
+            }
+        }
+        mark(&self.tickets, posted);
+    }
+}
+
+/// Posts until the store has answered for each: `None` for one that it can never take.
+async fn settle(
+    store: &dyn weft_store::Ledger,
+    metrics: &Metrics,
+    postings: &[Posting],
+) -> Vec<Option<Settled>> {
+    let mut wait = RETRY_FIRST;
+    loop {
+        let error = match store.settle(postings).await {
+            Ok(settled) => {
+                for (posting, settled) in postings.iter().zip(&settled) {
+                    report(metrics, posting, *settled);
+                }
+                return settled.into_iter().map(Some).collect();
+            }
+            Err(error) => error,
+        };
+        if matches!(error, StoreError::Corrupt { .. }) {
+            // One of them can never be written: the others must not wait for it.
+            if let [posting] = postings {
+                let exchange = posting.settlement.exchange;
+                tracing::error!(error = %causes(&error), %exchange, "a settlement stays in the journal");
+                metrics.ledger_breach("unwritable");
+                return vec![None];
+            }
+            let (first, second) = postings.split_at(postings.len() / 2);
+            let mut settled = Box::pin(settle(store, metrics, first)).await;
+            settled.extend(Box::pin(settle(store, metrics, second)).await);
+            return settled;
+        }
+        tracing::error!(
+            error = %causes(&error),
+            waiting = postings.len(),
+            "settlements cannot be written; trying again"
+        );
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_MAX);
+    }
+}
+
+fn report(metrics: &Metrics, posting: &Posting, settled: Settled) {
+    let exchange = posting.settlement.exchange;
+    match settled {
+        Settled::Fresh { loss, overrun } => {
+            metrics.settled(overrun, loss);
+            if loss.is_positive() {
+                tracing::error!(%exchange, %loss, "a charge was not covered: the hub bears it");
+            } else if overrun.is_positive() {
+                tracing::warn!(%exchange, %overrun, "an exchange cost more than it had held");
+            }
+        }
+        Settled::Already => metrics.settled(NanoUsd::ZERO, NanoUsd::ZERO),
+        Settled::Conflict => {
+            metrics.ledger_breach("settled_otherwise");
+            tracing::error!(%exchange, "the exchange is settled otherwise");
+        }
+    }
+}
+
+/// Posts what the process before had settled and not posted, in order.
+pub(super) async fn replay(
+    store: &dyn weft_store::Ledger,
+    tickets: &Tickets,
+    unposted: Vec<Posting>,
+) -> Result<(), StoreError> {
+    if unposted.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(settlements = unposted.len(), "posting what the process before had settled");
+    for batch in unposted.chunks(SETTLEMENTS_PER_CALL_MAX) {
+        let settled = store.settle(batch).await;
+        let posted = match settled {
+            Ok(_) => batch.to_vec(),
+            Err(StoreError::Corrupt { .. }) => {
+                let mut posted = Vec::new();
+                for posting in batch {
+                    match store.settle(std::slice::from_ref(posting)).await {
+                        Ok(_) => posted.push(posting.clone()),
+                        Err(error @ StoreError::Corrupt { .. }) => {
+                            tracing::error!(error = %causes(&error), "a settlement stays in the journal");
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                posted
+            }
+            Err(error) => return Err(error),
+        };
+        mark(tickets, posted.iter().map(|posting| posting.settlement.exchange).collect());
+    }
+    Ok(())
+}
+
+/// Writes down what is posted. A mark that is lost makes the next start post it once more, which
+/// changes nothing.
+fn mark(tickets: &Tickets, exchanges: Vec<weft_proto::ids::ExchangeId>) {
+    if let Err(error) = tickets.append(&Record::Posted { exchanges }) {
+        tracing::error!(%error, "what is posted is not in the journal");
+    }
+}

@@ -1,0 +1,262 @@
+//! The journal over restarts: what comes back, what is torn, what is deleted.
+
+use super::super::purse::Part;
+use super::*;
+use proptest::prelude::*;
+use std::io::Seek;
+use weft_proto::codes::EndReason;
+use weft_proto::ids::{AccountId, AgentId, KeyId, LeaseId, NodeId, OwnerId, UserId};
+use weft_proto::money::{NanoUsd, Ratio};
+use weft_proto::provider::Provider;
+use weft_proto::time::Timestamp;
+use weft_proto::usage::{Basis, Class, Usage};
+use weft_store::{Bearer, Draw, Metered, Outlay, Served, Settlement};
+
+fn exchange(number: u8) -> ExchangeId {
+    ExchangeId::from_slice(&[number; 16]).expect("an id")
+}
+
+fn parts(amount: i64) -> Vec<Part> {
+    let lease = LeaseId::from_slice(&[5; 16]).expect("an id");
+    vec![Part { lease, amount: NanoUsd::new(amount) }]
+}
+
+fn served() -> Served {
+    Served {
+        agent: AgentId::from_slice(&[6; 16]).expect("an id"),
+        owner: OwnerId::from_slice(&[7; 16]).expect("an id"),
+        account: AccountId::from_slice(&[8; 16]).expect("an id"),
+        attempt: 1,
+    }
+}
+
+fn opened(number: u8) -> Record {
+    Record::Opened(Ticketed {
+        exchange: exchange(number),
+        user: UserId::from_slice(&[2; 16]).expect("an id"),
+        key: KeyId::from_slice(&[3; 16]).expect("an id"),
+        number: u64::from(number),
+        parts: parts(100),
+        ticket: OpenTicket { served: served(), cap: NanoUsd::new(90), terms: vec![1, 2, 3] },
+        at: Timestamp::from_secs(77),
+    })
+}
+
+fn posting(number: u8) -> Posting {
+    let lease = LeaseId::from_slice(&[5; 16]).expect("an id");
+    Posting {
+        settlement: Settlement {
+            exchange: exchange(number),
+            user: UserId::from_slice(&[2; 16]).expect("an id"),
+            key: KeyId::from_slice(&[3; 16]).expect("an id"),
+            served: Some(served()),
+            metered: Metered {
+                provider: Some(Provider::Anthropic),
+                model: Some("claude-sonnet-4-5".parse().expect("a model")),
+                usage: Usage::NONE.with(Class::Input, 7).with(Class::Reasoning, u64::MAX),
+                basis: Basis::Estimated,
+                service: 4,
+                geo: 2,
+                book: Some([9; 32]),
+                priced_at: Timestamp::from_secs(70),
+                zone: Ratio::ONE,
+                tier: Ratio::from_ppm(700_000),
+            },
+            end: EndReason::UserAbort,
+            outlay: Outlay {
+                charge: NanoUsd::new(80),
+                income: NanoUsd::new(60),
+                rounding: NanoUsd::new(1),
+                bearer: Bearer::User,
+            },
+            node: NodeId::from_slice(&[4; 16]).expect("an id"),
+            hold: Some((lease, 12)),
+            held: NanoUsd::new(100),
+            settled_at: Timestamp::from_secs(78),
+            claim_until: Timestamp::from_secs(99),
+        },
+        draws: vec![Draw { lease, amount: NanoUsd::new(80) }],
+        overdraft_max: NanoUsd::new(500),
+    }
+}
+
+fn settled(number: u8) -> Record {
+    Record::Settled(Box::new(posting(number)))
+}
+
+fn reopened(dir: &Path) -> (Tickets, Left) {
+    Tickets::open(dir, true).expect("the journal opens")
+}
+
+fn ids(left: &Left) -> (Vec<u8>, Vec<u8>) {
+    let first = |id: &ExchangeId| id.as_bytes()[0];
+    (
+        left.open.iter().map(|orphan| first(&orphan.exchange)).collect(),
+        left.unposted.iter().map(|posting| first(&posting.settlement.exchange)).collect(),
+    )
+}
+
+#[test]
+fn every_record_comes_back_as_it_went_in() {
+    let mut bare = posting(1);
+    bare.settlement.served = None;
+    bare.settlement.hold = None;
+    bare.settlement.metered.provider = None;
+    bare.settlement.metered.model = None;
+    bare.settlement.metered.book = None;
+    bare.draws.clear();
+    let records = [
+        opened(1),
+        Record::Grown { exchange: exchange(1), parts: parts(250) },
+        Record::Released { exchange: exchange(1) },
+        settled(2),
+        Record::Settled(Box::new(bare)),
+        Record::Posted { exchanges: vec![exchange(1), exchange(2)] },
+    ];
+    let mut bytes = Vec::new();
+    for record in &records {
+        bytes.extend(frame::write(record).expect("a frame"));
+    }
+    let mut read = Vec::new();
+    assert_eq!(frame::read(&bytes, |record| read.push(record)), bytes.len());
+    assert_eq!(read, records);
+}
+
+#[test]
+fn what_was_not_over_comes_back_with_its_growth_and_in_order() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (tickets, left) = reopened(dir.path());
+    assert_eq!(ids(&left), (vec![], vec![]));
+    for record in [
+        opened(1),
+        opened(2),
+        opened(3),
+        opened(4),
+        Record::Grown { exchange: exchange(2), parts: parts(250) },
+        settled(4),
+        settled(3),
+        Record::Released { exchange: exchange(1) },
+        settled(9),
+        Record::Posted { exchanges: vec![exchange(9)] },
+    ] {
+        tickets.append(&record).expect("appended");
+    }
+    drop(tickets);
+    // Twice: what is written down anew is the same.
+    for _ in 0..2 {
+        let (_, left) = reopened(dir.path());
+        assert_eq!(ids(&left), (vec![2], vec![4, 3]));
+        assert_eq!(left.open[0].held, NanoUsd::new(250));
+        assert_eq!(left.unposted[1], posting(3));
+        let files = segments(&dir.path().join(FOLDER)).expect("listed");
+        assert_eq!(files.len(), 1, "what was read is deleted");
+    }
+}
+
+#[test]
+fn a_file_cut_or_bent_anywhere_gives_what_was_whole_before() {
+    let records = [opened(1), settled(1), opened(2), Record::Released { exchange: exchange(2) }];
+    let mut bytes = Vec::new();
+    let mut ends = vec![0];
+    for record in &records {
+        bytes.extend(frame::write(record).expect("a frame"));
+        ends.push(bytes.len());
+    }
+    for cut in 0..=bytes.len() {
+        let mut read = Vec::new();
+        let used = frame::read(&bytes[..cut], |record| read.push(record));
+        let whole = ends.iter().rposition(|end| *end <= cut).expect("the first is zero");
+        assert_eq!((used, &read[..]), (ends[whole], &records[..whole]), "cut at {cut}");
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut bent = bytes.clone();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        let mut read = Vec::new();
+        frame::read(&bent, |record| read.push(record));
+        let hit = ends.iter().rposition(|end| *end <= bit / 8).expect("the first is zero");
+        assert_eq!(&read[..], &records[..hit], "bit {bit}");
+    }
+}
+
+#[test]
+fn a_torn_segment_does_not_hide_the_next() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (tickets, _) = reopened(dir.path());
+    tickets.append(&opened(1)).expect("appended");
+    tickets.append(&opened(2)).expect("appended");
+    tickets.rotate(&mut tickets.files()).expect("rotated");
+    tickets.append(&settled(1)).expect("appended");
+    let first = tickets.path(1);
+    drop(tickets);
+    let length = fs::metadata(&first).expect("there").len();
+    let file = OpenOptions::new().write(true).open(&first).expect("opened");
+    file.set_len(length - 3).expect("torn");
+    drop(file);
+    let (_, left) = reopened(dir.path());
+    assert_eq!(ids(&left), (vec![], vec![1]), "the second ticket was being written");
+}
+
+#[test]
+fn segments_go_in_order_once_everything_that_began_in_them_is_over() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (tickets, _) = reopened(dir.path());
+    let there = |tickets: &Tickets| {
+        let found = segments(&tickets.dir).expect("listed");
+        found.into_iter().map(|(number, _)| number).collect::<Vec<_>>()
+    };
+    tickets.append(&opened(1)).expect("appended");
+    tickets.rotate(&mut tickets.files()).expect("rotated");
+    tickets.append(&opened(2)).expect("appended");
+    tickets.rotate(&mut tickets.files()).expect("rotated");
+    tickets.append(&Record::Released { exchange: exchange(2) }).expect("appended");
+    tickets.sync_now().expect("synced");
+    assert_eq!(there(&tickets), [1, 2, 3], "the first still runs");
+    tickets.append(&settled(1)).expect("appended");
+    tickets.sync_now().expect("synced");
+    assert_eq!(there(&tickets), [1, 2, 3], "it is not posted");
+    tickets.append(&Record::Posted { exchanges: vec![exchange(1)] }).expect("appended");
+    tickets.sync_now().expect("synced");
+    assert_eq!(there(&tickets), [3]);
+    drop(tickets);
+    let (_, left) = reopened(dir.path());
+    assert_eq!(ids(&left), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn after_a_write_that_failed_nothing_is_appended_and_the_task_ends_with_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (tickets, _) = reopened(dir.path());
+    let tickets = Arc::new(tickets);
+    let read_only = File::open(tickets.path(1)).expect("opened");
+    tickets.files().current = Arc::new(read_only);
+    let failed = tickets.append(&opened(1));
+    assert!(matches!(failed, Err(TicketsError::File { .. })), "{failed:?}");
+    assert!(matches!(tickets.append(&opened(2)), Err(TicketsError::Failed)));
+    let ended = Arc::clone(&tickets).keep_synced(CancellationToken::new()).await;
+    assert!(matches!(ended, Err(TicketsError::Failed)), "{ended:?}");
+}
+
+#[test]
+fn terms_that_are_too_long_are_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (tickets, _) = reopened(dir.path());
+    let Record::Opened(mut long) = opened(1) else { unreachable!("it is one") };
+    long.ticket.terms = vec![0; TICKET_TERMS_BYTES_MAX + 1];
+    assert!(matches!(tickets.append(&Record::Opened(long)), Err(TicketsError::TooLong)));
+    let mut file = File::open(tickets.path(1)).expect("opened");
+    assert_eq!(file.seek(io::SeekFrom::End(0)).expect("a length"), 0);
+    tickets.append(&opened(2)).expect("it goes on");
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_are_no_journal_are_no_records(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let mut read = Vec::new();
+        let used = frame::read(&bytes, |record| read.push(record));
+        prop_assert!(used <= bytes.len());
+        if let Some(record) = Record::decode(&bytes) {
+            let frame = frame::write(&record).expect("a frame");
+            prop_assert_eq!(&frame[8..], &bytes[..]);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What happens beside the exchanges: purses are filled and emptied, orphans and agent legs come to
+//! their end, income vests, and the sums that must agree are held against one another.
+
+use super::Ledger;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use weft_proto::causes::causes;
+use weft_store::{LegAnswer, LegState, LegVerdict, PAGE_ROWS_MAX, PageSize, StoreError};
+
+/// Between two looks at what is idle or due.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Between two looks at the sums.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// Pages of legs that one look answers at most; the next look goes on.
+const PAGES_PER_LOOK: usize = 16;
+
+/// The upkeep of a ledger.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    ledger: Ledger,
+}
+
+impl Upkeep {
+    pub(super) const fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+
+    pub(super) const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Runs until `stopping`.
+    pub(super) async fn run(self, stopping: CancellationToken) {
+        let shared = &self.ledger.0;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut check = tokio::time::interval(CHECK_EVERY);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let filling = shared.purses.keep_filled();
+        let looking = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = look.tick() => self.look().await,
+                    _ = check.tick() => self.check().await,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => {}
+            () = filling => {}
+            () = looking => {}
+        }
+    }
+
+    async fn look(&self) {
+        let shared = &self.ledger.0;
+        shared.purses.give_back_idle().await;
+        let expired = self.ledger.expire_orphans();
+        if expired > 0 {
+            tracing::warn!(expired, "holds of exchanges that nobody claimed are released");
+        }
+        shared.metrics.orphans(shared.orphans.count());
+        match shared.purses.reclaim().await {
+            Ok(0) => {}
+            Ok(leases) => tracing::warn!(leases, "leases of nodes that never came back are closed"),
+            Err(error) => tracing::warn!(error = %causes(&error), "old leases stay open"),
+        }
+        for done in [self.expire(LegState::Open).await, self.expire(LegState::Disputed).await] {
+            if let Err(error) = done {
+                tracing::warn!(error = %causes(&error), "agent legs that are due stay");
+            }
+        }
+        if let Err(error) = self.vest().await {
+            tracing::warn!(error = %causes(&error), "income that is due stays in vesting");
+        }
+    }
+
+    /// Ends legs that nobody claimed, or nobody decided, in time.
+    async fn expire(&self, state: LegState) -> Result<(), StoreError> {
+        let shared = &self.ledger.0;
+        for _ in 0..PAGES_PER_LOOK {
+            let at = shared.clock.now();
+            let due = shared.store.due(state, at, PageSize::clamped(PAGE_ROWS_MAX)).await?;
+            if due.is_empty() {
+                break;
+            }
+            let answers: Vec<_> = due
+                .iter()
+                .map(|agreed| LegAnswer {
+                    exchange: agreed.settlement.exchange,
+                    verdict: LegVerdict::Expire,
+                    claim: None,
+                    at,
+                    due_at: at,
+                })
+                .collect();
+            shared.store.answer(&answers).await?;
+            tracing::warn!(legs = due.len(), state = state.name(), "agent legs have expired");
+        }
+        Ok(())
+    }
+
+    /// Moves what has vested to wallets.
+    async fn vest(&self) -> Result<(), StoreError> {
+        let shared = &self.ledger.0;
+        for _ in 0..PAGES_PER_LOOK {
+            let at = shared.clock.now();
+            let size = PageSize::clamped(PAGE_ROWS_MAX);
+            let due = shared.store.due(LegState::Paid, at, size).await?;
+            if due.is_empty() {
+                break;
+            }
+            let exchanges: Vec<_> = due.iter().map(|agreed| agreed.settlement.exchange).collect();
+            shared.store.vest(&exchanges, at).await?;
+        }
+        Ok(())
+    }
+
+    /// Holds the sums against one another.
+    async fn check(&self) {
+        let shared = &self.ledger.0;
+        match shared.store.sums().await {
+            Ok(sums) if sums.agree() => shared.metrics.ledger_agrees(true),
+            Ok(sums) => {
+                shared.metrics.ledger_agrees(false);
+                shared.metrics.ledger_breach("sums");
+                tracing::error!(?sums, "the ledger's sums do not agree");
+            }
+            Err(error) => {
+                tracing::warn!(error = %causes(&error), "the ledger's sums cannot be read");
+            }
+        }
+    }
+}
