@@ -6,6 +6,7 @@
 //! only reported.
 
 mod aborts;
+mod agent_log;
 mod client;
 mod figure;
 mod frames;
@@ -13,11 +14,16 @@ mod ground;
 mod idle;
 mod latency;
 mod light;
+mod meter;
+mod money;
 mod process;
 mod progress;
 mod readers;
 mod report;
 mod script;
+mod settle;
+mod till;
+mod verify;
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -46,8 +52,8 @@ const REST: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:\n  weft-loadtest bench --quick\n  \
     weft-loadtest bench --json bench.json\n  weft-loadtest bench --only latency,frames")]
 pub struct Args {
-    /// Shorter phases: 90 seconds at most in place of eight minutes, 200 idle agents, 10000 aborted
-    /// streams, 2000 slow readers
+    /// Shorter phases: three minutes at most in place of fifteen, 200 idle agents, 10000 aborted
+    /// streams, 2000 slow readers, 200000 entries to verify
     #[arg(long)]
     quick: bool,
     /// Write every figure to this file as JSON, too
@@ -84,6 +90,14 @@ enum Phase {
     Aborts,
     /// Memory with slow readers and a large upload, beside the hub's budget
     Readers,
+    /// How fast an answer is metered
+    Meter,
+    /// What charging adds, and the agent's OPEN on the disk
+    Money,
+    /// Exchanges settled a second, on SQLite and on MariaDB
+    Settle,
+    /// How long it takes to prove a ledger
+    Verify,
 }
 
 /// How much of everything.
@@ -99,6 +113,9 @@ struct Plan {
     aborts: u64,
     aborts_last: Duration,
     readers: readers::Load,
+    money: money::Load,
+    settlements: usize,
+    proved: verify::Load,
     at_most: Duration,
 }
 
@@ -114,7 +131,15 @@ impl Plan {
         aborts: 10_000,
         aborts_last: Duration::from_secs(12),
         readers: readers::Load { readers: 2_000, upload: 64 * 1_024 * 1_024 },
-        at_most: Duration::from_secs(90),
+        money: money::Load {
+            single: Duration::from_secs(6),
+            rounds: 3,
+            block: Duration::from_millis(1_500),
+            opening: Duration::from_secs(2),
+        },
+        settlements: 20_000,
+        proved: verify::Load { entries: 200_000, settlements: 10_000 },
+        at_most: Duration::from_secs(180),
     };
 
     const FULL: Self = Self {
@@ -128,7 +153,15 @@ impl Plan {
         aborts: 100_000,
         aborts_last: Duration::from_secs(150),
         readers: readers::Load { readers: 10_000, upload: 512 * 1_024 * 1_024 },
-        at_most: Duration::from_secs(480),
+        money: money::Load {
+            single: Duration::from_secs(30),
+            rounds: 6,
+            block: Duration::from_secs(3),
+            opening: Duration::from_secs(5),
+        },
+        settlements: 100_000,
+        proved: verify::Load { entries: 1_000_000, settlements: 100_000 },
+        at_most: Duration::from_secs(900),
     };
 }
 
@@ -199,7 +232,30 @@ async fn bench(args: &Args) -> anyhow::Result<Report> {
         results.sections.push(section);
         results.aims.push(aim);
     }
-    let apart = [Phase::Agents, Phase::Readers];
+    if args.wants(Phase::Meter) {
+        let (section, aims) = meter::metered(&progress)?;
+        results.sections.push(section);
+        results.aims.extend(aims);
+    }
+    if args.wants(Phase::Settle) {
+        let (section, aims) = settle::settled(plan.settlements, &progress).await?;
+        results.sections.push(section);
+        results.aims.extend(aims);
+    }
+    if args.wants(Phase::Verify) {
+        let (section, aim) = verify::proved(plan.proved, &progress).await?;
+        results.sections.push(section);
+        results.aims.push(aim);
+    }
+    if args.wants(Phase::Money) {
+        let money::Charged { sections, aims, missing } =
+            money::charged(plan.money, &progress).await?;
+        results.sections.extend(sections);
+        results.aims.extend(aims);
+        results.missing += missing;
+    }
+    let apart =
+        [Phase::Agents, Phase::Readers, Phase::Meter, Phase::Settle, Phase::Verify, Phase::Money];
     if args.only.iter().any(|phase| !apart.contains(phase)) || args.only.is_empty() {
         progress.say("starting a mesh");
         let mut ground = Ground::start().await?;

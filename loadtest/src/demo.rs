@@ -26,6 +26,8 @@ use tokio::task::JoinSet;
 const OWNER: &str = "demo-owner";
 /// The demo's user.
 const USER: &str = "demo-user";
+/// How often the cost of the completion is looked for.
+const COST_LOOKS: usize = 20;
 /// How often the children are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long running streams get after an interrupt; a second one ends them at once.
@@ -110,6 +112,10 @@ async fn live(
     let (doors, moved) = ports::choose();
     screen.moved(&moved)?;
     let mut hub = Hub::serve(&binaries.hub(), &data, doors, &[], &home.join("hub.log")).await?;
+    // What the hub brings along are the prices of the real ones.
+    if !simulated.is_empty() {
+        hub.price_everything()?;
+    }
     hub.add_user(USER, Some(OWNER))?;
     let key = hub.add_key(USER, &[])?;
     screen.hub(&hub)?;
@@ -135,11 +141,31 @@ async fn live(
     children.push(hub.into_process());
     let first = accounts.first().context("no account")?;
     stream::completion(&caller, first, &key.secret, &args.prompt, screen).await?;
+    if let Some((cost, balance)) = cost(&binaries.hub(), &data).await? {
+        screen.cost(&cost, &balance)?;
+    }
     if args.once {
         return Ok(());
     }
     screen.usage(users, &ca, &key.secret, &accounts)?;
     Err(first_death(children).await?.into())
+}
+
+/// What the completion cost and what its user has left, USD, once that is written; `None` where it is
+/// not in time.
+async fn cost(program: &Path, data: &Path) -> anyhow::Result<Option<(String, String)>> {
+    for _ in 0..COST_LOOKS {
+        let told = Hub::ask_of(program, data, &["ledger", "statement", "--user", USER])?;
+        let lines = told["lines"].as_array().into_iter().flatten();
+        let mut exchanges = lines.filter(|line| line["what"] == "exchange");
+        let amount = exchanges.next().and_then(|line| line["amount"].as_str());
+        let balance = told["balances"][0]["balance"].as_str();
+        if let (Some(amount), Some(balance)) = (amount, balance) {
+            return Ok(Some((amount.trim_start_matches('-').to_owned(), balance.to_owned())));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(None)
 }
 
 /// Starts what answers, where that is on this machine; what agents need to know of it.

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod egress;
 pub mod identity;
 pub mod mesh;
+pub mod meter;
 pub mod provider;
 pub mod sim;
 pub mod sim_agent;

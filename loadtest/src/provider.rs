@@ -10,6 +10,7 @@
 
 mod answer;
 mod asked;
+mod bill;
 mod body;
 pub mod command;
 mod config;
@@ -33,7 +34,7 @@ pub use config::{
     BODY_KEPT_MAX, CONNECTIONS_MAX, ExpectedKey, HEAD_BYTES_MAX, Protocols, ProviderConfig,
     RECORDS_MAX,
 };
-pub use control::{Control, ControlError, Fault};
+pub use control::{Control, ControlError, Fault, Finish, Shape};
 pub use head::{ANTHROPIC_ORGANIZATION, OPENAI_ORGANIZATION};
 pub(crate) use record::hex;
 pub use record::{Ending, Phase, Record, Stats};

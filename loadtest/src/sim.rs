@@ -18,14 +18,18 @@
 //! - Nothing panics, and the same seed gives the same trace of events, lengths and times.
 
 mod agent;
+mod books;
 mod clock;
 pub mod command;
 mod dice;
 mod hub;
+mod machine;
 mod net;
 mod plan;
 mod seen;
+mod shape;
 mod steady;
+mod till;
 mod trace;
 mod upstream;
 mod user;

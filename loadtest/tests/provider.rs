@@ -19,6 +19,8 @@ use weft_loadtest::provider::{
 
 #[path = "provider/objects.rs"]
 mod objects;
+#[path = "provider/usage.rs"]
+mod usage;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -12,6 +12,8 @@ mod bad_callers;
 mod bad_heads;
 #[path = "stories/bad_tunnels.rs"]
 mod bad_tunnels;
+#[path = "stories/billing.rs"]
+mod billing;
 #[path = "stories/bodies.rs"]
 mod bodies;
 #[path = "stories/broken.rs"]
@@ -32,12 +34,18 @@ mod joining;
 mod leaving;
 #[path = "stories/lifecycle.rs"]
 mod lifecycle;
+#[path = "stories/money.rs"]
+mod money;
 #[path = "stories/passthrough.rs"]
 mod passthrough;
+#[path = "stories/receipts.rs"]
+mod receipts;
 #[path = "stories/refusals.rs"]
 mod refusals;
 #[path = "stories/secrets.rs"]
 mod secrets;
+#[path = "stories/server.rs"]
+mod server;
 #[path = "stories/siblings.rs"]
 mod siblings;
 #[path = "stories/talk.rs"]

@@ -24,8 +24,30 @@ pub(crate) const OWNER: &str = "bench";
 const CONCURRENCY: &str = "1024";
 /// How long the provider may take to listen.
 const PROVIDER_READY_MAX: Duration = Duration::from_secs(10);
+/// What the user has beside what every user of a mesh begins with, USD: more than any phase spends
+/// or holds.
+const CREDIT: &str = "1000000.00";
+/// A hub that says little.
+pub(crate) const QUIET: (&str, &str) = ("WEFT_LOG__LEVEL", "warn");
+/// A file system in memory, where the machine has one.
+const IN_MEMORY: &str = "/dev/shm";
 /// Open files that every process of a bench may need.
 const OPEN_FILES_MIN: u64 = 1_536;
+
+/// What is special about a mesh.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    /// Whether the hub charges.
+    pub(crate) charging: bool,
+    /// Whether the agent's files are in memory, where the machine has such a file system.
+    pub(crate) agent_in_memory: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { charging: true, agent_in_memory: false }
+    }
+}
 
 /// The processes of a mesh, and how they are reached.
 #[derive(Debug)]
@@ -37,6 +59,8 @@ pub(crate) struct Ground {
     provider: Process,
     // Last: the processes have ended when their files go.
     _dir: TempDir,
+    /// Where the agent's files are in memory.
+    agent_dir: Option<TempDir>,
 }
 
 impl Ground {
@@ -48,6 +72,17 @@ impl Ground {
     /// # Cancel safety
     /// A dropped call ends what was started.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::begin(Setup::default()).await
+    }
+
+    /// The same, of a mesh that is special.
+    ///
+    /// # Errors
+    /// As those of [`Ground::start`].
+    ///
+    /// # Cancel safety
+    /// A dropped call ends what was started.
+    pub(crate) async fn begin(setup: Setup) -> anyhow::Result<Self> {
         let files = Who::Own.open_files_max()?;
         anyhow::ensure!(
             files >= OPEN_FILES_MIN,
@@ -60,23 +95,32 @@ impl Ground {
 
         let (provider, provider_addr) = start_provider(&own, &at("provider.log")).await?;
         Hub::init(&binaries.hub(), &at("hub"))?;
-        let quiet = [("WEFT_LOG__LEVEL", "warn")];
+        let charging = if setup.charging { "true" } else { "false" };
+        let settings = [QUIET, ("WEFT_MONEY__CHARGING", charging)];
         let doors = Doors::default();
         let mut hub =
-            Hub::serve(&binaries.hub(), &at("hub"), doors, &quiet, &at("hub.log")).await?;
+            Hub::serve(&binaries.hub(), &at("hub"), doors, &settings, &at("hub.log")).await?;
+        hub.price_everything()?;
         let invite = hub.invite(OWNER)?;
-        let agent = Agent::join(&binaries.agent_sim(), &at("agent"), "bench", &invite)?;
+        let agent_dir = setup.agent_in_memory.then(in_memory).transpose()?.flatten();
+        let agent_at =
+            agent_dir.as_ref().map_or_else(|| at("agent"), |dir| dir.path().join("agent"));
+        let agent = Agent::join(&binaries.agent_sim(), &agent_at, "bench", &invite)?;
         let words = ["--concurrency", CONCURRENCY];
         agent.add_account(Provider::OpenAi, "bench", "sk-simulated", &words)?;
         let words = ["--log", "warn", "--simulate"].map(str::to_owned);
         let simulated = format!("openai=http://{provider_addr}");
         let words: Vec<String> = words.into_iter().chain([simulated]).collect();
         let agent = agent.run(&words, &[], &at("agent.log"))?;
-        hub.add_user("bench", Some(OWNER))?;
-        let key = hub.add_key("bench", &[])?;
+        let key = rich_user(&hub)?;
         hub.offers(1).await?;
         let client = Client::new(provider_addr, hub.users(), &hub.ca(), &key.secret)?;
-        Ok(Self { client, hub, agent, provider, _dir: dir })
+        Ok(Self { client, hub, agent, provider, _dir: dir, agent_dir })
+    }
+
+    /// Whether the agent's files are in memory.
+    pub(crate) const fn is_agent_in_memory(&self) -> bool {
+        self.agent_dir.is_some()
     }
 
     /// The hub, to be asked as its operator does.
@@ -150,8 +194,8 @@ impl Alone {
         let (data, log) = (dir.path().join("hub"), dir.path().join("hub.log"));
         Hub::init(&program, &data)?;
         let hub = Hub::serve(&program, &data, Doors::default(), settings, &log).await?;
-        hub.add_user("bench", Some(OWNER))?;
-        let key = hub.add_key("bench", &[])?;
+        hub.price_everything()?;
+        let key = rich_user(&hub)?;
         Ok(Self { hub, key, _dir: dir })
     }
 }
@@ -253,6 +297,21 @@ pub(crate) struct Held {
     pub(crate) hub: Memory,
     /// The agent.
     pub(crate) agent: Memory,
+}
+
+/// A user whom no phase can ruin, and its key.
+fn rich_user(hub: &Hub) -> Result<NewKey, MeshError> {
+    hub.add_user("bench", Some(OWNER))?;
+    hub.credit("bench", CREDIT)?;
+    hub.add_key("bench", &[])
+}
+
+/// A directory in memory, where the machine has a file system there.
+fn in_memory() -> io::Result<Option<TempDir>> {
+    if !Path::new(IN_MEMORY).is_dir() {
+        return Ok(None);
+    }
+    tempfile::Builder::new().prefix("weft-bench-").tempdir_in(IN_MEMORY).map(Some)
 }
 
 async fn start_provider(own: &Path, log: &Path) -> anyhow::Result<(Process, SocketAddr)> {

@@ -216,6 +216,11 @@ pub(super) async fn open_one(
         | HubMessage::Ping(_)
         | HubMessage::Drain(_)
         | HubMessage::Revoked
+        | HubMessage::Ledger(_)
+        | HubMessage::Prices(_)
+        | HubMessage::Ack(_)
+        | HubMessage::Cosigned(_)
+        | HubMessage::LedgerFault(_)
         | HubMessage::Unknown) => anyhow::bail!("no welcome but {other:?}"),
     }
     let account = Account {
@@ -226,6 +231,7 @@ pub(super) async fn open_one(
         deployments: Vec::new(),
         concurrency_max: offer.concurrency_max,
         permitted_use: PermittedUse::Own,
+        place: None,
     };
     let page = AccountsPage { accounts: vec![account], last: true };
     sender.send(&AgentMessage::Accounts(page)).await?;

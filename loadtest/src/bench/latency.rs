@@ -218,15 +218,28 @@ fn per_cpu_second(spent: &[Spent; 2], counts: [u64; 2]) -> String {
     )
 }
 
-struct Block {
-    lines: Vec<Line>,
-    samples: Samples,
-    missing: u64,
-    spent: Spent,
-    lasted: Duration,
+/// What a crowd did in a block of time.
+pub(crate) struct Block {
+    /// Its connections, for the next block.
+    pub(crate) lines: Vec<Line>,
+    /// Whole answers.
+    pub(crate) samples: Samples,
+    /// Frames that did not arrive as they should.
+    pub(crate) missing: u64,
+    /// CPU time meanwhile.
+    pub(crate) spent: Spent,
+    /// How long it was.
+    pub(crate) lasted: Duration,
 }
 
-async fn run_block(
+/// Keeps every connection of `lines` busy for a block of time.
+///
+/// # Errors
+/// Where an exchange fails.
+///
+/// # Cancel safety
+/// Nothing is lost but the figures.
+pub(crate) async fn run_block(
     ground: &mut Ground,
     lines: Vec<Line>,
     script: &Arc<Script>,

@@ -70,6 +70,11 @@ async fn serve(tunnel: Tunnel, block: Bytes) -> anyhow::Result<()> {
                 | HubMessage::Refuse(_)
                 | HubMessage::Drain(_)
                 | HubMessage::Revoked
+                | HubMessage::Ledger(_)
+                | HubMessage::Prices(_)
+                | HubMessage::Ack(_)
+                | HubMessage::Cosigned(_)
+                | HubMessage::LedgerFault(_)
                 | HubMessage::Unknown => {}
             }
         }

@@ -6,7 +6,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-use weft_loadtest::{bench, demo, identity, provider, sim};
+use weft_loadtest::{bench, demo, identity, meter, provider, sim};
 
 /// Simulated providers, load and scenarios for Weft.
 #[derive(Debug, Parser)]
@@ -28,6 +28,10 @@ enum Command {
     Identity(identity::command::Args),
     /// Replays worlds of the deterministic simulation.
     Sim(sim::command::Args),
+    /// Meters one answer on standard input and prints what it took.
+    Meter(meter::Args),
+    /// Checks the meters against a folder of recorded answers.
+    Corpus(meter::corpus::Args),
 }
 
 impl Command {
@@ -38,6 +42,8 @@ impl Command {
             Self::Bench(args) => bench::run(args).await,
             Self::Identity(args) => identity::command::execute(args).await,
             Self::Sim(args) => sim::command::run(args).await,
+            Self::Meter(args) => meter::run(&args),
+            Self::Corpus(args) => meter::corpus::run(&args),
         }
     }
 }

@@ -110,6 +110,12 @@ impl Screen {
         Ok(())
     }
 
+    pub(super) fn cost(&mut self, cost: &str, balance: &str) -> io::Result<()> {
+        self.line(&format!(
+            "  it cost {cost} USD by the hub's price book; its user has {balance} USD left"
+        ))
+    }
+
     pub(super) fn usage(
         &mut self,
         users: SocketAddr,

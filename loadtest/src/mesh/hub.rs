@@ -12,6 +12,10 @@ use weft_hub::app::{Addresses, announced, reachable_here};
 
 /// How long a hub may take until it wants work.
 const READY_MAX: Duration = Duration::from_secs(30);
+/// Prices for whatever is asked for.
+const PRICES: &str = include_str!("prices.csv");
+/// What users begin with, USD: more than a story spends unless it means to.
+pub const CREDIT: &str = "1000.00";
 /// One look at the hub's readiness.
 const LOOK_MAX: Duration = Duration::from_secs(2);
 
@@ -162,18 +166,45 @@ impl Hub {
     /// # Errors
     /// [`MeshError::Failed`] with what the command said.
     pub fn ask(&self, words: &[&str]) -> Result<Value, MeshError> {
-        let mut ask: Command = command(&self.program);
-        ask.args(words).arg("--json").arg("--data").arg(&self.data);
+        Self::ask_of(&self.program, &self.data, words)
+    }
+
+    /// The same of the hub in `data`, whoever looks after its process. Blocks.
+    ///
+    /// # Errors
+    /// [`MeshError::Failed`] with what the command said.
+    pub fn ask_of(program: &Path, data: &Path, words: &[&str]) -> Result<Value, MeshError> {
+        let mut ask: Command = command(program);
+        ask.args(words).arg("--json").arg("--data").arg(data);
         let text = answer(ask, "")?;
         serde_json::from_str(&text).map_err(|_| MeshError::Answer { command: words.join(" ") })
     }
 
-    /// Adds a user, of `owner`'s house where one is given. Blocks.
+    /// Puts the prices of test worlds in force: whatever is asked for has one. Blocks.
+    ///
+    /// # Errors
+    /// [`MeshError`] of the commands.
+    pub fn price_everything(&self) -> Result<(), MeshError> {
+        let file = self.data.join("prices.csv");
+        std::fs::write(&file, PRICES).map_err(MeshError::system("prices.csv"))?;
+        let words = ["prices", "import", &file.display().to_string(), "--activate"];
+        self.ask(&words).map(drop)
+    }
+
+    /// Gives `user` so many USD. Blocks.
+    ///
+    /// # Errors
+    /// [`MeshError`] of the command.
+    pub fn credit(&self, user: &str, usd: &str) -> Result<(), MeshError> {
+        self.ask(&["credit", "add", user, usd]).map(drop)
+    }
+
+    /// Adds a user with credit, of `owner`'s house where one is given. Blocks.
     ///
     /// # Errors
     /// [`MeshError`] of the command.
     pub fn add_user(&self, name: &str, owner: Option<&str>) -> Result<(), MeshError> {
-        let mut words = vec!["user", "add", name];
+        let mut words = vec!["user", "add", name, "--credit", CREDIT];
         words.extend(owner.iter().flat_map(|owner| ["--owner", owner]));
         self.ask(&words).map(drop)
     }

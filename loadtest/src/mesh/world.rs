@@ -134,6 +134,7 @@ impl World {
         Hub::init(&binaries.hub(), &data)?;
         let log = dir.path().join("hub.log");
         let hub = Hub::serve(&binaries.hub(), &data, Doors::default(), &plan.hub, &log).await?;
+        hub.price_everything()?;
         hub.add_user(USER, Some(OWNER))?;
         let key = hub.add_key(USER, &[])?;
         let caller = Caller::new(hub.users(), &hub.ca())?;

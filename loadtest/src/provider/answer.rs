@@ -5,16 +5,19 @@
 
 pub(crate) mod catalog;
 pub(crate) mod chat;
+pub(crate) mod cost;
 pub(crate) mod media;
 pub(crate) mod messages;
 pub(crate) mod responses;
 
+use super::control::Shape;
 use super::objects::made::Made;
 use super::text::Text;
 use bytes::Bytes;
 use serde_json::Value;
 use std::iter::once;
 use weft_proto::provider::Provider;
+use weft_proto::usage::Usage;
 
 /// The one moment at which everything simulated is created, seconds since 1970.
 pub(crate) const CREATED_SECS: u64 = 1_795_000_000;
@@ -51,9 +54,18 @@ pub(crate) struct Answer {
     pub(crate) pieces: Pieces,
     /// Headers beyond the ordinary ones.
     pub(crate) headers: &'static [(&'static str, &'static str)],
+    /// What it costs, and in how many deltas it is written; nothing where it is free of charge.
+    pub(crate) bill: Option<(Usage, u64)>,
 }
 
 impl Answer {
+    /// The same, charged as `turn`'s bill says.
+    pub(crate) fn billed(mut self, turn: &Turn) -> Self {
+        let deltas = if self.is_events() { u64::from(turn.text.deltas) } else { 0 };
+        self.bill = Some((turn.usage, deltas));
+        self
+    }
+
     /// A JSON document of known length.
     pub(crate) fn json(status: u16, document: String) -> Self {
         Self {
@@ -62,6 +74,7 @@ impl Answer {
             streamed: false,
             pieces: Box::new(once(Piece::now(document))),
             headers: &[],
+            bill: None,
         }
     }
 
@@ -73,6 +86,7 @@ impl Answer {
             streamed: true,
             pieces: Box::new(pieces),
             headers: &[],
+            bill: None,
         }
     }
 
@@ -100,7 +114,12 @@ pub(crate) struct Turn {
     /// As it is repeated in the answer.
     pub(crate) model: String,
     pub(crate) text: Text,
-    pub(crate) prompt_tokens: u64,
+    /// What the answer costs, in the classes that its endpoint can tell.
+    pub(crate) usage: Usage,
+    /// The oddities that the control asks for.
+    pub(crate) shape: Shape,
+    /// How often it is asked for in vain where it is made in the background.
+    pub(crate) polls: u32,
     /// Chat only: `stream_options.include_usage`.
     pub(crate) include_usage: bool,
     pub(crate) no_usage: bool,
@@ -112,16 +131,6 @@ impl Turn {
     /// A stable suffix for ids.
     pub(crate) fn id(&self) -> String {
         format!("{:016x}{:08x}", self.text.seed, self.text.deltas)
-    }
-
-    /// Tokens of prompt read from a cache.
-    pub(crate) fn cached_tokens(&self) -> u64 {
-        self.prompt_tokens / 4
-    }
-
-    /// Tokens of the answer.
-    pub(crate) fn completion_tokens(&self) -> u64 {
-        u64::from(self.text.deltas)
     }
 
     /// The model's name as a JSON string.

@@ -18,6 +18,8 @@ pub(crate) struct Asked {
     pub(crate) dimensions: Option<u32>,
     pub(crate) stream_format: Option<String>,
     pub(crate) response_format: Option<Value>,
+    pub(crate) background: Option<bool>,
+    input: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +65,17 @@ impl Asked {
 
     pub(crate) fn includes_usage(&self) -> bool {
         self.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false)
+    }
+
+    /// Whether speech is to come as events.
+    pub(crate) fn speech_events(&self) -> bool {
+        self.stream_format.as_deref() == Some("sse")
+    }
+
+    /// Characters of a text that is the whole input.
+    pub(crate) fn characters(&self) -> u64 {
+        let text = self.input.as_ref().and_then(Value::as_str);
+        text.map_or(0, |text| text.chars().count() as u64)
     }
 
     fn from_parts(body: &[u8], boundary: &str) -> Result<Self, AskedError> {

@@ -162,6 +162,10 @@ impl SimBody {
             Some(_) | None => None,
         };
         self.begun += 1;
+        let comment = piece.bytes.starts_with(b":");
+        if piece.paced && !comment && broken.is_none() {
+            self.live.delta();
+        }
         self.whole = broken.is_none();
         let ending = if self.delivery.trailers { Next::Trailers } else { Next::End };
         match broken {

@@ -12,6 +12,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 use weft_proto::provider::Provider;
+use weft_proto::usage::{Class, Usage};
 
 /// Deltas in one answer.
 pub const DELTAS_MAX: u32 = 1_000_000;
@@ -23,6 +24,12 @@ pub const TEXT_BYTES_MAX: u64 = 256 * 1_024 * 1_024;
 pub const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 /// Keep-alive comments ahead of an answer.
 pub const KEEP_ALIVES_MAX: u32 = 10_000;
+/// Units of one class of usage.
+pub const UNITS_MAX: u64 = 1_000_000_000_000;
+/// Hosted calls that an answer lists one by one.
+pub const CALLS_MAX: u64 = 256;
+/// Times that a background response is asked for before it is there.
+pub const POLLS_MAX: u32 = 1_000;
 /// Characters of one control.
 pub const CONTROL_CHARS_MAX: usize = 1_024;
 
@@ -98,6 +105,45 @@ impl Fault {
     }
 }
 
+/// Why the answer ends where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Finish {
+    /// The model has said all.
+    #[default]
+    Stop,
+    /// The limit of output is reached.
+    Length,
+    /// A filter broke it off; it costs what it costs.
+    ContentFilter,
+    /// The model failed: `response.failed`. Of use for responses only.
+    Failed,
+}
+
+/// Oddities in the way an answer tells its cost. All of them were seen at real providers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shape {
+    /// `finish=length`, `finish=content-filter`, `finish=failed`, `finish=stop`.
+    pub finish: Finish,
+    /// `tier=flex`: the service tier told.
+    pub tier: Option<String>,
+    /// `geo=us`: Anthropic's geography told.
+    pub geo: Option<String>,
+    /// `fast`: Anthropic's `speed`.
+    pub fast: bool,
+    /// `late-input`: Anthropic tells the whole input only in its last delta.
+    pub late_input: bool,
+    /// `no-cache-split`: Anthropic tells cache writes without their lifetimes.
+    pub no_cache_split: bool,
+    /// `usage-not-last`: a chunk follows the one with the usage.
+    pub usage_not_last: bool,
+    /// `async-filter`: Azure's annotations come after the text, in chunks without an id.
+    pub async_filter: bool,
+    /// `echo`: a response repeats tools and metadata that look like usage.
+    pub echo: bool,
+    /// Whether a response is made in the background; the request says so.
+    pub background: bool,
+}
+
 /// A control that cannot be understood or kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
@@ -145,6 +191,13 @@ pub struct Control {
     pub close_delimited: bool,
     /// `no-usage`: nothing about tokens, whatever the request asks for.
     pub no_usage: bool,
+    /// `input=100`, `output=7`, and so on with the names of all classes of usage: what the answer
+    /// costs. Once one is named, those that are not are nothing.
+    pub usage: Option<Usage>,
+    /// How the cost is told.
+    pub shape: Shape,
+    /// `polls=2`: how often a background response is asked for before it is there.
+    pub polls: u32,
     /// `seed=7`: in place of the seed from the request's bytes.
     pub seed: Option<u64>,
     /// `dialect=deepseek`: in place of what path, headers and model tell.
@@ -166,6 +219,9 @@ impl Default for Control {
             trailers: false,
             close_delimited: false,
             no_usage: false,
+            usage: None,
+            shape: Shape::default(),
+            polls: 1,
             seed: None,
             dialect: None,
         }
@@ -225,12 +281,26 @@ impl Control {
             "dialect" => {
                 self.dialect = Some(Provider::from_str(value).map_err(|_| wrong(key, value))?);
             }
+            "polls" => self.polls = number(key, value, POLLS_MAX)?,
+            "finish" => self.shape.finish = finish(key, value)?,
+            "tier" => self.shape.tier = Some(word_of(key, value)?),
+            "geo" => self.shape.geo = Some(word_of(key, value)?),
             "fault" if value == "none" => self.fault = None,
             "fault" => match self.flag(value) {
                 Some(flag) => *flag = true,
                 None => self.fault = Some(Fault::named(value).ok_or_else(|| wrong(key, value))?),
             },
-            _ => return Err(ControlError::Unknown(key.to_owned())),
+            _ => {
+                let class = Class::from_name(key);
+                let class = class.ok_or_else(|| ControlError::Unknown(key.to_owned()))?;
+                let max = match class {
+                    Class::WebSearch | Class::WebFetch | Class::FileSearch => CALLS_MAX,
+                    _ => UNITS_MAX,
+                };
+                let units = value.parse().ok().filter(|units| *units <= max);
+                let units = units.ok_or_else(|| wrong(key, value))?;
+                self.usage.get_or_insert_default().set(class, units);
+            }
         }
         Ok(())
     }
@@ -242,6 +312,12 @@ impl Control {
             "trailers" => Some(&mut self.trailers),
             "close-delimited" => Some(&mut self.close_delimited),
             "no-usage" => Some(&mut self.no_usage),
+            "fast" => Some(&mut self.shape.fast),
+            "late-input" => Some(&mut self.shape.late_input),
+            "no-cache-split" => Some(&mut self.shape.no_cache_split),
+            "usage-not-last" => Some(&mut self.shape.usage_not_last),
+            "async-filter" => Some(&mut self.shape.async_filter),
+            "echo" => Some(&mut self.shape.echo),
             _ => None,
         }
     }
@@ -258,6 +334,23 @@ fn wrong(key: &str, value: &str) -> ControlError {
 
 fn number(key: &str, value: &str, max: u32) -> Result<u32, ControlError> {
     value.parse().ok().filter(|number| *number <= max).ok_or_else(|| wrong(key, value))
+}
+
+fn finish(key: &str, value: &str) -> Result<Finish, ControlError> {
+    match value {
+        "stop" => Ok(Finish::Stop),
+        "length" => Ok(Finish::Length),
+        "content-filter" => Ok(Finish::ContentFilter),
+        "failed" => Ok(Finish::Failed),
+        _ => Err(wrong(key, value)),
+    }
+}
+
+/// A short word that needs no escaping.
+fn word_of(key: &str, value: &str) -> Result<String, ControlError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let fits = (1..=32).contains(&value.len()) && value.chars().all(plain);
+    if fits { Ok(value.to_owned()) } else { Err(wrong(key, value)) }
 }
 
 /// A duration in `us`, `ms` or `s`; milliseconds where no unit is given.
@@ -310,10 +403,27 @@ mod tests {
             "deltas=1000000,delta-bytes=1048576",
             "gzip=yes",
             "dialect=acme",
+            "inputs=3",
+            "input=-1",
+            "output=1000000000001",
+            "web_search=257",
+            "finish=late",
+            "tier=a\"b",
         ] {
             assert!(Control::default().overlaid(bad).is_err(), "{bad}");
         }
         assert_eq!(Control::default().overlaid(&"x".repeat(2_000)), Err(ControlError::TooLong));
+    }
+
+    #[test]
+    fn the_cost_of_an_answer_is_named_class_by_class() {
+        let control = Control::default().overlaid("input=100,output=7;cache_read=3").unwrap();
+        let usage = control.usage.unwrap();
+        assert_eq!((usage.input_total(), usage.output_total()), (103, 7));
+        let control = control.overlaid("finish=length,late-input,tier=flex").unwrap();
+        assert_eq!(control.shape.finish, Finish::Length);
+        assert!(control.shape.late_input && control.usage == Some(usage));
+        assert_eq!(control.shape.tier.as_deref(), Some("flex"));
     }
 
     #[test]

@@ -5,17 +5,18 @@
 use super::answer::{Answer, Turn, catalog, chat, media, messages, responses};
 use super::asked::{Asked, AskedError, embedding_inputs};
 use super::config::BODY_KEPT_MAX;
-use super::control::Control;
-use super::credential;
+use super::control::{Control, Shape};
 use super::objects::Wanted;
 use super::objects::made::Made;
 use super::refusal::Refusal;
 use super::route::{Endpoint, Route};
 use super::serve::{Received, Server};
 use super::text::Text;
+use super::{bill, credential};
 use http::request::Parts;
 use media::ImageKind;
-use weft_proto::provider::Dialect;
+use weft_proto::provider::{Dialect, Provider};
+use weft_proto::usage::{Class, Usage};
 
 /// What is decided about a request.
 pub(crate) struct Decision {
@@ -24,6 +25,8 @@ pub(crate) struct Decision {
     /// The model, as the request names it.
     pub(crate) model: Option<String>,
     pub(crate) answer: Result<Answer, Refusal>,
+    /// What the request cost, and in how many deltas it is written.
+    pub(crate) bill: Option<(Usage, u64)>,
 }
 
 impl Server {
@@ -43,7 +46,14 @@ impl Server {
             Some(refusal) => Err(refusal),
             None => self.judged(received, &route, &control, asked, model.as_deref()),
         };
-        Decision { route, control, model, answer }
+        let bill = match &answer {
+            Ok(answer) => answer.bill,
+            Err(Refusal::ContentFilter) if route.provider == Provider::Azure => {
+                Some((bill::filtered(control.usage, prompt_tokens(received)), 0))
+            }
+            Err(_) => None,
+        };
+        Decision { route, control, model, answer, bill }
     }
 
     fn judged(
@@ -139,9 +149,7 @@ impl Server {
             Endpoint::Transcriptions | Endpoint::Translations => {
                 media::transcript(&named()?, format)
             }
-            Endpoint::Speech if asked.stream_format.as_deref() == Some("sse") => {
-                media::speech_streamed(&named()?)
-            }
+            Endpoint::Speech if asked.speech_events() => media::speech_streamed(&named()?),
             Endpoint::Speech => media::speech(&named()?),
             Endpoint::Balance => catalog::balance(),
             Endpoint::Realtime => {
@@ -160,6 +168,19 @@ impl Server {
         asked: &Asked,
         model: &str,
     ) -> Turn {
+        let facts = bill::Facts {
+            prompt: prompt_tokens(received),
+            deltas: u64::from(control.deltas),
+            model,
+            characters: asked.characters(),
+            speech_events: asked.speech_events(),
+        };
+        let usage = route
+            .endpoint
+            .as_ref()
+            .and_then(|endpoint| bill::of(endpoint, route.provider, control.usage, facts));
+        let shape =
+            Shape { background: asked.background.unwrap_or(false), ..control.shape.clone() };
         let [a, b, c, d, e, f, g, h, ..] = received.digest;
         let own = u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ self.config.seed;
         Turn {
@@ -170,10 +191,18 @@ impl Server {
                 deltas: control.deltas,
                 delta_bytes: control.delta_bytes,
             },
-            prompt_tokens: (received.length / 4).max(1),
+            // What is free of charge may still say how much it read.
+            usage: usage.unwrap_or_else(|| Usage::NONE.with(Class::Input, facts.prompt)),
+            shape,
+            polls: control.polls,
             include_usage: asked.includes_usage(),
             no_usage: control.no_usage,
             made: Made::default(),
         }
     }
+}
+
+/// Tokens of a request, by its length.
+fn prompt_tokens(received: &Received) -> u64 {
+    (received.length / 4).max(1)
 }

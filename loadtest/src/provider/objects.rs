@@ -127,6 +127,7 @@ fn download(bytes: Bytes) -> Answer {
         streamed: false,
         pieces: Box::new(std::iter::once(super::answer::Piece::now(bytes))),
         headers: &[],
+        bill: None,
     }
 }
 

@@ -4,14 +4,16 @@
 //! [`Live`] handle is dropped exactly once, whichever way the request goes, and that closes the
 //! record. No prompt, answer or credential is kept: only sizes, digests and times.
 
+use super::bill::so_far;
 use super::config::RECORDS_MAX;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use weft_proto::usage::Usage;
 
 /// How far a request had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,6 +77,10 @@ pub struct Record {
     pub answer_sha256: Option<String>,
     /// Whole events (or pieces of another body) handed to the connection.
     pub events: u64,
+    /// What the provider charges for it, by classes of units that do not overlap, told or not;
+    /// nothing where it is free. An answer cut short costs the request and the deltas handed over.
+    #[serde(serialize_with = "by_class")]
+    pub usage: Option<Usage>,
     /// The close frame of a WebSocket's client: code and reason.
     pub client_close: Option<(u16, String)>,
     /// How far it has come, or had come at its end.
@@ -93,6 +99,14 @@ pub struct Record {
     pub gone_us: Option<u64>,
     /// When the request ended, in whatever way.
     pub ended_us: Option<u64>,
+}
+
+/// Usage as an object of its classes.
+fn by_class<S: Serializer>(usage: &Option<Usage>, serializer: S) -> Result<S::Ok, S::Error> {
+    match usage {
+        Some(usage) => serializer.collect_map(usage.iter().map(|(class, n)| (class.name(), n))),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// Counts since the start or the last reset.
@@ -175,7 +189,15 @@ impl Recorder {
         book.ring.push_back(Arc::clone(&record));
         drop(book);
         self.changed();
-        Live { recorder: Arc::clone(self), record, seq, digest: Sha256::new(), ending: None }
+        Live {
+            recorder: Arc::clone(self),
+            record,
+            seq,
+            digest: Sha256::new(),
+            ending: None,
+            deltas: 0,
+            deltas_sent: 0,
+        }
     }
 
     pub(crate) fn after(&self, seq: u64) -> Vec<Record> {
@@ -230,9 +252,32 @@ pub(crate) struct Live {
     seq: u64,
     digest: Sha256,
     ending: Option<Ending>,
+    /// Deltas in which the answer is written, and how many of them are out.
+    deltas: u64,
+    deltas_sent: u64,
 }
 
 impl Live {
+    /// Says what the whole answer costs, and in how many deltas it is written; none where it is
+    /// made before it is sent.
+    pub(crate) fn bill(&mut self, usage: Usage, deltas: u64) {
+        self.deltas = deltas;
+        self.edit(|record| record.usage = Some(usage));
+    }
+
+    /// Notes that a further delta goes out.
+    pub(crate) fn delta(&mut self) {
+        self.deltas_sent = self.deltas_sent.saturating_add(1);
+    }
+
+    /// Adds to the bill.
+    pub(crate) fn charge(&self, usage: &Usage) {
+        self.edit(|record| {
+            let bill = record.usage.get_or_insert_default();
+            usage.iter().for_each(|(class, units)| bill.add(class, units));
+        });
+    }
+
     pub(crate) fn seq(&self) -> u64 {
         self.seq
     }
@@ -307,6 +352,10 @@ impl Drop for Live {
             record.ending = Some(ending);
             record.answer_sha256 = Some(digest);
             record.ended_us = Some(now);
+            if ending != Ending::Complete {
+                let bill = record.usage;
+                record.usage = bill.map(|usage| so_far(usage, self.deltas_sent, self.deltas));
+            }
             if ending == Ending::ClientGone {
                 record.gone_us = Some(now);
             }

@@ -27,10 +27,10 @@ use weft_proto::provider::Provider;
 pub(crate) fn respond(
     head: &Parts,
     decision: Decision,
-    live: Live,
+    mut live: Live,
     abort: Arc<Abort>,
 ) -> Response<OutBody> {
-    let Decision { route, control, model, answer } = decision;
+    let Decision { route, control, model, answer, bill } = decision;
     let provider = route.provider;
     let request_id = heads::request_id(provider, live.seq());
     let about = About {
@@ -46,6 +46,9 @@ pub(crate) fn respond(
     let mut fields = heads::fields(provider, &request_id);
     if matches!(answer, Err(Refusal::TooLarge)) && one_connection {
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some((usage, deltas)) = bill {
+        live.bill(usage, deltas);
     }
     let (answer, fault) = worded(answer, &route, &control, about);
     fields.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));

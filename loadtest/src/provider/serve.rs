@@ -92,6 +92,7 @@ impl Server {
                 control: Control::default(),
                 model: None,
                 answer: Err(Refusal::TooLarge),
+                bill: None,
             };
             return Ok(respond(&head, decision, live, abort));
         }
@@ -138,9 +139,10 @@ impl Server {
     ) -> Response<OutBody> {
         let control = self.control(&head, None).unwrap_or_default();
         match self.admitted(&head, &route, &control) {
-            Ok(()) => self.switch(head, &route, live, abort),
+            Ok(()) => self.switch(head, &route, control, live, abort),
             Err(refusal) => {
-                let decision = Decision { route, control, model: None, answer: Err(refusal) };
+                let answer = Err(refusal);
+                let decision = Decision { route, control, model: None, answer, bill: None };
                 respond(&head, decision, live, abort)
             }
         }
@@ -198,6 +200,7 @@ fn opening(head: &Parts, connection: u64) -> Record {
         answer_bytes: 0,
         answer_sha256: None,
         events: 0,
+        usage: None,
         client_close: None,
         phase: Phase::Upload,
         ending: None,

@@ -12,11 +12,16 @@
 //! | `sim.send` | `bytes`, `fragments` | sends a binary message of its own |
 //! | `sim.after_end` | `bytes` | when the client ends its direction: a message, then a close |
 //!
+//! `response.create` is answered as a model would, with its cost in `response.done`.
+//!
 //! The query parameter `sim-deflate` makes it agree to `permessage-deflate` where that is offered.
 //! A record holds the digests of the raw bytes, both ways, and the client's close.
 
+mod answer;
 pub mod frame;
 
+use super::bill;
+use super::control::Control;
 use super::head::{fields, request_id};
 use super::listen::Abort;
 use super::record::{Ending, Live, hex};
@@ -43,6 +48,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use weft_proto::usage::Usage;
 use weft_proto::websocket::handshake;
 
 /// What RFC 6455 appends to a key before it is hashed.
@@ -84,6 +90,8 @@ enum Command {
     Send { bytes: usize, fragments: usize },
     #[serde(rename = "sim.after_end")]
     AfterEnd { bytes: usize },
+    #[serde(rename = "response.create")]
+    Respond,
 }
 
 /// Whether a request asks for a WebSocket in due form.
@@ -97,6 +105,7 @@ impl Server {
         &self,
         mut head: Parts,
         route: &Route,
+        control: Control,
         live: Live,
         abort: Arc<Abort>,
     ) -> Response<OutBody> {
@@ -124,7 +133,7 @@ impl Server {
         let stop = self.stop.clone();
         drop(self.tracker.spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };
-            let session = Session::new(upgraded, live, abort);
+            let session = Session::new(upgraded, live, abort, &control);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
@@ -170,13 +179,18 @@ struct Session {
     live: Live,
     abort: Arc<Abort>,
     after_end: Option<usize>,
+    /// What each response costs, and whether that is told.
+    usage: Usage,
+    told: bool,
+    responses: u64,
 }
 
 impl Session {
-    fn new(upgraded: Upgraded, live: Live, abort: Arc<Abort>) -> Self {
+    fn new(upgraded: Upgraded, live: Live, abort: Arc<Abort>, control: &Control) -> Self {
         let (from, to) = tokio::io::split(TokioIo::new(upgraded));
         let from = Hashed { inner: from, hash: Sha256::new(), bytes: 0 };
-        Self { from, to, live, abort, after_end: None }
+        let (usage, told) = (bill::realtime(control.usage), !control.no_usage);
+        Self { from, to, live, abort, after_end: None, usage, told, responses: 0 }
     }
 
     async fn run(mut self, model: &str) {
@@ -253,6 +267,13 @@ impl Session {
             Command::Ping { text } => self.frame(&Frame::whole(opcode::PING, text)).await?,
             Command::Send { bytes, fragments } => {
                 self.message(bytes.min(SEND_BYTES_MAX), fragments).await?;
+            }
+            Command::Respond => {
+                self.responses += 1;
+                self.live.charge(&self.usage);
+                for event in answer::events(self.responses, &self.usage, self.told) {
+                    self.text(&event).await?;
+                }
             }
             Command::AfterEnd { bytes } => self.after_end = Some(bytes.min(SEND_BYTES_MAX)),
         }

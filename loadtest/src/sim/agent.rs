@@ -7,6 +7,7 @@ use super::net::{HUB, HUB_PORT, HostNet, ProviderDial, Weather};
 use super::plan::{AgentPlan, PROBES_MAX, Plan, model_of, probe_marker};
 use super::trace::Trace;
 use super::upstream;
+use futures_util::FutureExt;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use weft_agent::account::AccountDraft;
 use weft_agent::app::{Agent, Parts};
 use weft_agent::config::AgentConfig;
 use weft_agent::datadir::DataDir;
+use weft_agent::ledger::Ledger;
 use weft_agent::lifecycle::Stop;
 use weft_agent::status::StatusBoard;
 use weft_agent::uplink::{IdentityFiles, JoinError, join};
@@ -36,17 +38,25 @@ const JOIN_AGAIN: Duration = Duration::from_millis(200);
 /// How long an agent that is asked to stop lets its streams finish, seconds.
 const DRAIN_SECONDS: u64 = 4;
 
+/// Handles of the process that runs now.
+#[derive(Debug)]
+struct Running {
+    stop: Stop,
+    board: StatusBoard,
+    ledger: Ledger,
+}
+
 /// One agent's machine: what survives its process.
 #[derive(Debug)]
 pub(super) struct AgentHost {
     pub(super) name: String,
     pub(super) invite: Invite,
     seed: u64,
-    data: PathBuf,
+    pub(super) data: PathBuf,
     weather: Weather,
     trace: Trace,
     lives: AtomicU64,
-    running: Mutex<Option<(Stop, StatusBoard)>>,
+    running: Mutex<Option<Running>>,
 }
 
 impl AgentHost {
@@ -111,7 +121,7 @@ impl AgentHost {
         };
         let stop = Stop::new();
         let agent = Agent::new(parts, data, &config, stop.clone())?;
-        *self.running() = Some((stop, agent.board()));
+        *self.running() = Some(Running { stop, board: agent.board(), ledger: agent.ledger() });
         agent.run().await?;
         *self.running() = None;
         self.trace.event(&self.name, format_args!("stopped"));
@@ -149,17 +159,36 @@ impl AgentHost {
 
     /// Asks the process to stop softly.
     pub(super) fn drain(&self) {
-        if let Some((stop, _)) = &*self.running() {
-            stop.escalate();
+        if let Some(running) = &*self.running() {
+            running.stop.escalate();
         }
     }
 
     /// Exchanges that the process says are running.
     pub(super) fn in_flight(&self) -> u64 {
-        self.running().as_ref().map_or(0, |(_, board)| board.look().in_flight)
+        self.running().as_ref().map_or(0, |running| running.board.look().in_flight)
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, Option<(Stop, StatusBoard)>> {
+    /// What of the ledger waits for a final word of the hub; nothing where the process is away.
+    pub(super) fn unacknowledged(&self) -> usize {
+        let ledger = self.running().as_ref().map(|running| running.ledger.clone());
+        let waiting = ledger.map(|ledger| async move { ledger.unacknowledged(None, 1_000).await });
+        // In a simulation the ledger answers at once.
+        let waiting = waiting.and_then(FutureExt::now_or_never).and_then(Result::ok);
+        waiting.map_or(0, |waiting| waiting.len())
+    }
+
+    /// The process is about to die.
+    pub(super) fn crashed(&self) {
+        *self.running() = None;
+    }
+
+    /// Where its ledger is.
+    pub(super) fn ledger_dir(&self) -> PathBuf {
+        self.data.join("ledger")
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -183,6 +212,7 @@ fn draft(plan: &Plan, provider: Provider, max_concurrency: u32) -> anyhow::Resul
         deployments,
         max_concurrency,
         permitted_use: "application".to_owned(),
+        place: String::new(),
         http2: false,
         egress: weft_agent::account::Egress::Direct,
     })

@@ -7,26 +7,29 @@ use super::net::{HUB, HUB_PORT, HostNet, Weather};
 use super::plan::{HEALED_AT, PROBES_MAX, Plan, RequestPlan, probe_marker};
 use super::seen::{CountedOutcomes, Life, Seen, UserEnd};
 use super::steady::Steady;
+use super::till::Counter;
 use super::trace::Trace;
 use super::user::User;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use weft_certs::{AgentTrust, Authority};
-use weft_hub::app::Enrolment;
+use weft_hub::app::{Enrolment, ReceiptDesks, ReceiptNeeds};
 use weft_hub::auth::Auth;
 use weft_hub::config::{Limits, LiveLimits};
 use weft_hub::exchange::settle::Settler;
 use weft_hub::exchange::{self, Spine};
 use weft_hub::gateway::{self, Gateway};
+use weft_hub::ledger::Ledger;
 use weft_hub::lifecycle::{Lifecycle, Readiness, Signals, Stage, Tasks};
 use weft_hub::objects::Objects;
 use weft_hub::telemetry::Metrics;
 use weft_hub::trust::Trust;
 use weft_hub::tunnel::{Doorkeeper, Needs, Tunnels};
+use weft_hub::wallets::Wallets;
 use weft_proto::entropy::Entropy;
-use weft_proto::ids::NodeId;
 use weft_proto::provider::Provider;
 use weft_proto::time::Clock;
 use weft_store::{Outcomes, Store};
@@ -40,6 +43,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) struct HubHost {
     pub(super) plan: Arc<Plan>,
     pub(super) authority: Arc<Authority>,
+    /// Its data directory: the ledger's journal, and keys.
+    pub(super) data: PathBuf,
     pub(super) store: Arc<dyn Store>,
     pub(super) reset_key: [u8; 32],
     pub(super) users_key: String,
@@ -55,6 +60,7 @@ pub(super) struct Running {
     tasks: Tasks,
     tunnels: Tunnels,
     spine: Spine,
+    ledger: Ledger,
 }
 
 impl fmt::Debug for HubHost {
@@ -97,12 +103,32 @@ impl HubHost {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&chance),
         };
+        let counter = Counter {
+            data: &self.data,
+            store: &*self.store,
+            clock: &clock,
+            chance: &chance,
+            metrics: &metrics,
+            places: limits.outcomes_waiting_max,
+        };
+        let (rooms, keeper) = counter.open().await?;
+        let ledger = rooms.ledger.clone();
+        let desks = ReceiptDesks::new(ReceiptNeeds {
+            hub: self.authority.hub(),
+            store: &*self.store,
+            ledger: ledger.clone(),
+            pricing: rooms.pricing,
+            tickets: rooms.tickets,
+            money: rooms.money,
+            clock: Arc::clone(&clock),
+        });
         let tunnels = Tunnels::new(Needs {
-            node: NodeId::generate(&*clock, &*chance),
+            node: ledger.node(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&chance),
             agents: self.store.agents(),
             enrol: Arc::new(enrol),
+            desks: Some(Arc::new(desks)),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             tunnels_max: limits.tunnels_max,
@@ -119,6 +145,8 @@ impl HubHost {
             tunnels: tunnels.clone(),
             objects: objects.clone(),
             settler: settler.clone(),
+            till: Some(rooms.till),
+            tasks: tasks.clone(),
             metrics: metrics.clone(),
             limits: LiveLimits::new(Limits::clone(&limits)),
             clock: Arc::clone(&clock),
@@ -131,6 +159,8 @@ impl HubHost {
             auth,
             tunnels: tunnels.clone(),
             objects,
+            users: self.store.users(),
+            wallets: Wallets::new(&*self.store, Arc::clone(&clock), Arc::clone(&chance)),
             readiness: Readiness::new(tasks.clone(), Arc::clone(&self.store)),
             metrics,
             clock: Arc::clone(&clock),
@@ -149,6 +179,7 @@ impl HubHost {
         let udp = net.bind(HUB_PORT)?;
         let endpoint = weft_transport::endpoint::hub(udp, quic, &self.reset_key, &*chance)?;
 
+        keeper.start(&tasks);
         tasks.spawn(Stage::Records, "outcome writer", writer.run(tasks.stopping(Stage::Records)));
         tasks.spawn(
             Stage::Carriers,
@@ -177,7 +208,7 @@ impl HubHost {
                 () = users => {}
             }
         });
-        *self.running() = Some(Running { tasks: tasks.clone(), tunnels, spine });
+        *self.running() = Some(Running { tasks: tasks.clone(), tunnels, spine, ledger });
 
         let ended = Lifecycle::new(tasks, || DRAIN).run(Signals::none()).await;
         drop(settler);
@@ -271,6 +302,11 @@ impl HubHost {
             let on_accounts = accounts.map(|account| account.in_flight).sum();
             (running.spine.running().count(), on_accounts)
         })
+    }
+
+    /// The ledger of the process that runs now.
+    pub(super) fn ledger(&self) -> Option<Ledger> {
+        self.running().as_ref().map(|running| running.ledger.clone())
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {

@@ -2,7 +2,7 @@
 
 use super::dice::Dice;
 use super::net::Sky;
-use bytes::Bytes;
+use super::shape::Figures;
 use std::time::Duration;
 use weft_proto::provider::Provider;
 
@@ -19,6 +19,13 @@ pub(super) const PROBES_MAX: usize = 30;
 /// The number of a provider's probe.
 pub(super) const fn probe_marker(provider: Provider, index: usize) -> usize {
     1_000 + provider.number() as usize * 100 + index
+}
+
+/// The provider that a probe is meant for; none where the number is no probe's.
+pub(super) fn probed(marker: usize) -> Option<Provider> {
+    Provider::ALL.into_iter().find(|&provider| {
+        (probe_marker(provider, 0)..=probe_marker(provider, PROBES_MAX)).contains(&marker)
+    })
 }
 
 /// The model that a request asks for: its own, so that its outcome can be told from all others.
@@ -55,6 +62,8 @@ pub(super) struct RequestPlan {
     pub(super) upload: Upload,
     pub(super) leaves: Leaves,
     pub(super) answer: Answer,
+    /// What the answer takes.
+    pub(super) figures: Figures,
 }
 
 /// How the request's body is sent.
@@ -142,7 +151,7 @@ impl Plan {
     /// Draws the world of `seed`.
     pub(super) fn draw(seed: u64) -> Self {
         let agents = agents(&Dice::new(seed, "agents"));
-        let requests = requests(&Dice::new(seed, "requests"));
+        let requests = requests(&Dice::new(seed, "requests"), &Dice::new(seed, "figures"));
         let faults = faults(&Dice::new(seed, "faults"), agents.len());
         Self { seed, agents, requests, faults }
     }
@@ -164,6 +173,7 @@ impl Plan {
                 gap: Duration::from_millis(10),
                 fault: ProviderFault::None,
             },
+            figures: Figures::PROBE,
         }
     }
 }
@@ -186,15 +196,17 @@ fn agents(dice: &Dice) -> Vec<AgentPlan> {
     agents
 }
 
-fn requests(dice: &Dice) -> Vec<RequestPlan> {
+fn requests(dice: &Dice, of_figures: &Dice) -> Vec<RequestPlan> {
     let window = (HEALED_AT - STORM_BEGINS).as_millis() as u64;
     let mut requests: Vec<RequestPlan> = (0..dice.size(REQUESTS))
         .map(|marker| {
             let (upload, answer) = (upload(dice), answer(dice));
+            let (at, provider) = (STORM_BEGINS + dice.millis(0..window), provider(dice));
             RequestPlan {
                 marker,
-                at: STORM_BEGINS + dice.millis(0..window),
-                provider: provider(dice),
+                at,
+                provider,
+                figures: Figures::draw(of_figures, provider),
                 leaves: leaves(dice, upload.bytes, answer.chunks * answer.chunk),
                 upload,
                 answer,
@@ -313,43 +325,4 @@ impl RequestPlan {
     pub(super) fn model(&self) -> String {
         model_of(self.marker)
     }
-
-    /// The body that its user means to send.
-    pub(super) fn body(&self) -> Bytes {
-        let mut text = format!("{{\"model\":\"{}\",\"pad\":\"", self.model());
-        let pad = self.upload.bytes.saturating_sub(text.len() + 2);
-        text.extend(letters(self.marker as u64 ^ 0x5eed, pad));
-        text.push_str("\"}");
-        text.into()
-    }
-
-    /// The chunk `index` of the answer, counted from 0.
-    pub(super) fn chunk(&self, index: usize) -> Bytes {
-        let letters = letters((self.marker as u64) << 16 | index as u64, self.answer.chunk);
-        let text: String = match self.answer.shape {
-            Shape::Events if self.answer.status == 200 => ["data: "]
-                .into_iter()
-                .map(str::to_owned)
-                .chain([letters.collect(), "\n\n".to_owned()])
-                .collect(),
-            Shape::Events | Shape::Chunked | Shape::Length => letters.collect(),
-        };
-        text.into()
-    }
-
-    /// The whole answer, as it is where nothing goes wrong.
-    pub(super) fn whole_answer(&self) -> Vec<u8> {
-        (0..self.answer.chunks).flat_map(|index| self.chunk(index)).collect()
-    }
-}
-
-/// `count` letters that depend on `seed` and their place.
-fn letters(seed: u64, count: usize) -> impl Iterator<Item = char> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..count).map(move |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(b'a' + (state % 26) as u8)
-    })
 }

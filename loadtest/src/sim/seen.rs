@@ -50,6 +50,10 @@ pub(super) struct ProviderSaw {
     pub(super) wholes: u32,
     /// Whole requests whose body was not the user's.
     pub(super) changed: u32,
+    /// Whether it began an answer.
+    pub(super) answered: bool,
+    /// Bytes of the answer's body that it has given.
+    pub(super) bytes_given: u64,
 }
 
 /// One life of the hub's process.

@@ -1,7 +1,7 @@
 //! All providers, on one simulated machine: HTTP/1.1 on one port each, answers by the seed's plan.
 
 use super::clock::SimClock;
-use super::plan::{Plan, ProviderFault, RequestPlan, Shape};
+use super::plan::{Plan, ProviderFault, RequestPlan, Shape, probed};
 use super::seen::Seen;
 use super::trace::Trace;
 use bytes::Bytes;
@@ -106,7 +106,8 @@ impl Providers {
             return Err(Closed);
         }
         self.trace.event(&who, format_args!("answers {}", plan.answer.status));
-        Ok(response(plan))
+        self.seen.open().provider.entry(marker).or_default().answered = true;
+        Ok(response(plan, self.seen.clone()))
     }
 
     /// Reads the request to its end and compares it with what its user meant.
@@ -130,43 +131,46 @@ impl Providers {
         let planned = self.plan.requests.iter().find(|request| request.marker == marker);
         planned.cloned().unwrap_or_else(|| {
             let at = SimClock.now().since(super::clock::BEGINNING);
-            Plan::probe(marker, at, Provider::OpenAi)
+            Plan::probe(marker, at, probed(marker).unwrap_or(Provider::OpenAi))
         })
     }
 }
 
-fn response(plan: RequestPlan) -> Response<UnsyncBoxBody<Bytes, Closed>> {
+/// The answer of `plan`; counts in `seen` what of it was given.
+fn response(plan: RequestPlan, seen: Seen) -> Response<UnsyncBoxBody<Bytes, Closed>> {
     let answer = plan.answer;
     let kind = match answer.shape {
         Shape::Events if answer.status == 200 => "text/event-stream",
         Shape::Events | Shape::Chunked | Shape::Length => "application/json",
     };
+    let pieces = plan.pieces();
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(MARKER, HeaderValue::from(plan.marker));
     if answer.shape == Shape::Length {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(plan.whole_answer().len()));
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    let chunks = try_unfold((plan, 0), |(plan, index)| async move {
-        match plan.answer.fault {
-            ProviderFault::Cut(after) if index >= after => return Err(Closed),
-            ProviderFault::Stall(after) if index >= after => std::future::pending().await,
-            ProviderFault::None
-            | ProviderFault::Early
-            | ProviderFault::NoAnswer
-            | ProviderFault::Cut(_)
-            | ProviderFault::Stall(_) => {}
+    let (given, marker) = (plan.pieces_given(), plan.marker);
+    let pieces = pieces.into_iter().enumerate();
+    let chunks = try_unfold((pieces, seen), move |(mut pieces, seen)| async move {
+        let next = pieces.next();
+        let index = next.as_ref().map_or(answer.chunks, |(index, _)| *index);
+        if index >= given {
+            match answer.fault {
+                ProviderFault::Cut(_) => return Err(Closed),
+                ProviderFault::Stall(_) => std::future::pending().await,
+                ProviderFault::None | ProviderFault::Early | ProviderFault::NoAnswer => {}
+            }
         }
-        if index == plan.answer.chunks {
-            return Ok(None);
-        }
+        let Some((index, piece)) = next else { return Ok(None) };
         if index > 0 {
-            tokio::time::sleep(plan.answer.gap).await;
+            tokio::time::sleep(answer.gap).await;
         }
-        let chunk = Frame::data(plan.chunk(index));
-        Ok(Some((chunk, (plan, index + 1))))
+        seen.open().provider.entry(marker).or_default().bytes_given += piece.len() as u64;
+        Ok(Some((Frame::data(piece), (pieces, seen))))
     });
     response.map(|()| StreamBody::new(chunks.boxed()).boxed_unsync())
 }

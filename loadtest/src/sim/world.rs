@@ -5,12 +5,15 @@
 //! ```
 
 use super::agent::AgentHost;
+use super::books::{self, Audit, Parties};
 use super::clock::{BEGINNING, SimClock};
 use super::dice::entropy;
 use super::hub::HubHost;
+use super::machine::Stood;
 use super::net::{HUB, LATENCY, PROVIDER, Sky, Weather};
 use super::plan::{Fault, HEALED_AT, Plan};
 use super::seen::{Seen, UserEnd};
+use super::till::{CLAIM_WINDOW, LEDGER_DIR};
 use super::trace::Trace;
 use super::upstream::Providers;
 use super::verdict;
@@ -22,14 +25,19 @@ use std::time::{Duration, UNIX_EPOCH};
 use turmoil::Sim;
 use weft_certs::Authority;
 use weft_hub::auth::KeySecret;
+use weft_hub::pricing::LedgerKey;
+use weft_hub::wallets::{CreditKind, Wallets};
 use weft_proto::entropy::Entropy;
 use weft_proto::ids::{HubId, InviteId, KeyId, OwnerId, UserId};
+use weft_proto::money::NanoUsd;
 use weft_proto::provider::Provider;
 use weft_store::{
-    Invite, Key, KeyHash, KeyHint, MemoryStore, ModelAllowList, Name, Networks, Owner, Store,
-    TokenHash, User,
+    Invite, Key, KeyHash, KeyHint, MemoryStore, ModelAllowList, Name, Networks, OWNER_TIER_DEFAULT,
+    Owner, SpendLimits, Store, TokenHash, User,
 };
 
+/// What the user has: more than all requests of a world can cost.
+const CREDIT: NanoUsd = NanoUsd::new(1_000_000_000_000);
 /// Simulated time of one step: within it a machine's own timers are exact, and what machines send
 /// each other arrives at its end.
 const TICK: Duration = Duration::from_millis(2);
@@ -39,6 +47,11 @@ const TICK: Duration = Duration::from_millis(2);
 const RECOVERY_MAX: Duration = Duration::from_secs(75);
 /// How long the last exchanges may take to leave the counts, once their users are gone.
 const SETTLE: Duration = Duration::from_secs(3);
+/// How long the ledgers may take to agree, once the world is mended: claims come, what nobody claims
+/// runs out, and is looked at some time later.
+const AGREE_MAX: Duration = Duration::from_secs(CLAIM_WINDOW.as_secs() + 90);
+/// Between two looks at whether they do.
+const AGREE_LOOK: Duration = Duration::from_millis(500);
 /// How long an orderly stop of everything may take.
 const STOP_MAX: Duration = Duration::from_secs(30);
 /// Datagrams, and segments of one TCP stream, that a machine queues.
@@ -66,6 +79,9 @@ pub(super) struct World<'a> {
     machines: BTreeMap<String, Machine>,
     /// Partitions, and when they end.
     broken: Vec<(Duration, Fault)>,
+    user: UserId,
+    /// Of each agent.
+    owners: Vec<OwnerId>,
 }
 
 impl World<'_> {
@@ -84,7 +100,7 @@ impl World<'_> {
                 AgentHost::make(&plan, agent, &authority, data, weather.clone(), trace.clone())?;
             agents.push(Arc::new(host));
         }
-        let (store, users_key) = fill(&chance, &agents)
+        let Filled { store, users_key, user, owners } = fill(seed, &chance, &agents)
             .now_or_never()
             .ok_or_else(|| anyhow::anyhow!("the store in memory waited"))??;
         let mut reset_key = [0; 32];
@@ -92,6 +108,7 @@ impl World<'_> {
         let hub = Arc::new(HubHost {
             plan: Arc::clone(&plan),
             authority,
+            data: root.join("hub"),
             store,
             reset_key,
             users_key,
@@ -123,7 +140,19 @@ impl World<'_> {
             sim.host(agent.name.as_str(), move || Arc::clone(&machine).run());
             machines.insert(agent.name.clone(), Machine::Up);
         }
-        Ok(Self { sim, plan, hub, agents, weather, seen, trace, machines, broken: Vec::new() })
+        Ok(Self {
+            sim,
+            plan,
+            hub,
+            agents,
+            weather,
+            seen,
+            trace,
+            machines,
+            broken: Vec::new(),
+            user,
+            owners,
+        })
     }
 
     /// Lives through all phases; says what was wrong, and how often what happened.
@@ -131,7 +160,31 @@ impl World<'_> {
         if let Err(stopped) = self.phases() {
             self.seen.wrong(stopped);
         }
-        (verdict::of(&self.seen), verdict::tally(&self.seen))
+        let (mut wrong, mut tally) = (verdict::of(&self.seen), verdict::tally(&self.seen));
+        match self.audit() {
+            Ok(audit) => {
+                wrong.extend(audit.wrong);
+                tally.extend(audit.tally);
+            }
+            Err(error) => wrong.push(format!("the hub's ledger key cannot be read: {error}")),
+        }
+        (wrong, tally)
+    }
+
+    /// Holds the books against each other, now that everything has stopped.
+    fn audit(&self) -> anyhow::Result<Audit> {
+        let key = LedgerKey::open(&self.hub.data, &entropy(self.plan.seed, "audit"))?;
+        let seen = self.seen.open();
+        Ok(books::of(&Parties {
+            store: &*self.hub.store,
+            hub: self.hub.authority.hub(),
+            key: key.public(),
+            user: self.user,
+            credit: CREDIT,
+            agents: self.agents.iter().cloned().zip(self.owners.iter().copied()).collect(),
+            seen: &seen,
+            trace: &self.trace,
+        }))
     }
 
     fn phases(&mut self) -> Result<(), String> {
@@ -171,7 +224,35 @@ impl World<'_> {
                 self.seen.wrong(format!("the idle {} counts {in_flight} exchanges", agent.name));
             }
         }
+        self.agree()?;
         self.stop()
+    }
+
+    /// Runs until the two ledgers have nothing to say to each other any more.
+    fn agree(&mut self) -> Result<(), String> {
+        let deadline = self.sim.elapsed() + AGREE_MAX;
+        loop {
+            self.run_for(AGREE_LOOK)?;
+            let mut open = Vec::new();
+            for agent in &self.agents {
+                let waiting = agent.unacknowledged();
+                if waiting > 0 {
+                    open.push(format!("{waiting} closes of {} have no final word", agent.name));
+                }
+            }
+            let legs = books::open_legs(&*self.hub.store);
+            let orphans = self.hub.ledger().map_or(0, |ledger| ledger.orphans().len());
+            if (legs, orphans) != (0, 0) {
+                open.push(format!("{legs} legs and {orphans} orphans are open"));
+            }
+            if open.is_empty() {
+                self.trace.event_at(self.sim.elapsed(), "world", format_args!("agrees"));
+                return Ok(());
+            }
+            if self.sim.elapsed() > deadline {
+                return Err(format!("{AGREE_MAX:?} after the recovery: {}", open.join(", ")));
+            }
+        }
     }
 
     /// What is not as it should be in the end.
@@ -272,11 +353,23 @@ impl World<'_> {
         if matches!(self.machines.get(name), Some(Machine::Down(_))) {
             return;
         }
-        if name == HUB {
-            // Before its tasks are dropped: what they note then is of the crash.
+        // Before its tasks are dropped: what they note then is of the crash.
+        let agent = self.agents.iter().find(|agent| agent.name == name).cloned();
+        let disk = if name == HUB {
             self.hub.crashed();
-        }
+            Some(self.hub.data.join(LEDGER_DIR))
+        } else {
+            agent.map(|agent| {
+                agent.crashed();
+                agent.ledger_dir()
+            })
+        };
+        let stood = disk.map(|disk| Stood::of(&disk)).transpose();
         self.silenced(name, |sim| sim.crash(name));
+        let restored = stood.and_then(|stood| stood.map_or(Ok(()), |stood| stood.restore()));
+        if let Err(error) = restored {
+            self.seen.wrong(format!("the disk of {name} cannot be kept: {error}"));
+        }
         let back = self.sim.elapsed() + lasts;
         self.machines.insert(name.to_owned(), Machine::Down(back));
     }
@@ -344,20 +437,33 @@ impl Fault {
     }
 }
 
-/// A store that knows one user, one owner and an invite for each agent; and the user's key.
+/// A store that was filled, and what is in it.
+struct Filled {
+    store: Arc<dyn Store>,
+    users_key: String,
+    user: UserId,
+    /// Of each agent.
+    owners: Vec<OwnerId>,
+}
+
+/// A store that knows one user with credit, an owner and an invite for each agent; and the user's key.
 async fn fill(
+    seed: u64,
     chance: &dyn Entropy,
     agents: &[Arc<AgentHost>],
-) -> anyhow::Result<(Arc<dyn Store>, String)> {
+) -> anyhow::Result<Filled> {
     let store = MemoryStore::new();
     let user = User {
         id: UserId::generate(&SimClock, chance),
         name: Name::parse("user")?,
         owner: None,
+        zone: None,
         created_at: BEGINNING,
         disabled: false,
     };
     store.users().create(&user).await?;
+    let wallets = Wallets::new(&store, Arc::new(SimClock), Arc::new(entropy(seed, "credit")));
+    wallets.credit(&user, CreditKind::Deposit, CREDIT, None).await?;
     let secret = KeySecret::generate(chance);
     let key = Key {
         id: KeyId::generate(&SimClock, chance),
@@ -368,17 +474,22 @@ async fn fill(
         models: ModelAllowList::Any,
         expires_at: None,
         networks: Networks::any(),
+        zone: None,
+        limits: SpendLimits::default(),
         created_at: BEGINNING,
         revoked_at: None,
     };
     store.keys().create(&key).await?;
-    let owner = Owner {
-        id: OwnerId::generate(&SimClock, chance),
-        name: Name::parse("owner")?,
-        created_at: BEGINNING,
-    };
-    let owner = store.owners().find_or_create(&owner).await?;
+    let mut owners = Vec::new();
     for agent in agents {
+        let owner = Owner {
+            id: OwnerId::generate(&SimClock, chance),
+            name: Name::parse(&agent.name)?,
+            created_at: BEGINNING,
+            tier: OWNER_TIER_DEFAULT,
+        };
+        let owner = store.owners().find_or_create(&owner).await?;
+        owners.push(owner.id);
         let invite = Invite {
             id: InviteId::generate(&SimClock, chance),
             owner: owner.id,
@@ -389,5 +500,6 @@ async fn fill(
         };
         store.invites().create(&invite).await?;
     }
-    Ok((Arc::new(store), secret.expose().to_string()))
+    let users_key = secret.expose().to_string();
+    Ok(Filled { store: Arc::new(store), users_key, user: user.id, owners })
 }

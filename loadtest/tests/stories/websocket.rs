@@ -3,7 +3,7 @@
 #[path = "websocket/ends.rs"]
 mod ends;
 #[path = "websocket/user.rs"]
-mod user;
+pub(crate) mod user;
 
 use crate::bad_tunnels::hostile::Hostile;
 use crate::talk::*;

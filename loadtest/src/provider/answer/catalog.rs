@@ -1,6 +1,6 @@
 //! Lists and lookups: models, balance, embeddings.
 
-use super::{Answer, CREATED_SECS, Turn};
+use super::{Answer, CREATED_SECS, Turn, cost};
 use crate::provider::text;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -91,8 +91,7 @@ pub(crate) fn embeddings(
     }
     let mut list = json!({ "object": "list", "data": data, "model": turn.model });
     if !turn.no_usage {
-        let tokens = turn.prompt_tokens;
-        list["usage"] = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
+        list["usage"] = cost::embeddings(turn);
     }
-    Some(Answer::json(200, list.to_string()))
+    Some(Answer::json(200, list.to_string()).billed(turn))
 }

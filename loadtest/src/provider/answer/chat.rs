@@ -1,7 +1,8 @@
 //! Chat completions: OpenAI's, Azure's with its filter annotations, DeepSeek's with its usage in
 //! the last chunk that has a choice.
 
-use super::{Answer, CREATED_SECS, Piece, Turn, data, padding, quoted};
+use super::{Answer, CREATED_SECS, Piece, Turn, cost, data, padding, quoted};
+use crate::provider::control::Finish;
 use std::iter::once;
 use weft_proto::provider::Provider;
 
@@ -13,7 +14,8 @@ const FILTERED: &str = concat!(
 /// The whole answer as one document.
 pub(crate) fn whole(turn: &Turn) -> Answer {
     let (id, model, text) = (id(turn), turn.quoted_model(), quoted(&turn.text.whole()));
-    let usage = if turn.no_usage { String::new() } else { format!(r#","usage":{}"#, usage(turn)) };
+    let usage =
+        if turn.no_usage { String::new() } else { format!(r#","usage":{}"#, cost::chat(turn)) };
     let (in_choice, at_top) = match turn.provider {
         Provider::Azure => (
             format!(r#","content_filter_results":{FILTERED}"#),
@@ -23,13 +25,14 @@ pub(crate) fn whole(turn: &Turn) -> Answer {
         ),
         Provider::OpenAi | Provider::DeepSeek | Provider::Anthropic => Default::default(),
     };
-    let fingerprint = fingerprint(turn);
+    let (fingerprint, finish, tier) = (fingerprint(turn), finish(turn), tier(turn));
     Answer::json(
         200,
         format!(
-            r#"{{"id":"{id}","object":"chat.completion","created":{CREATED_SECS},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{text},"refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"stop"{in_choice}}}]{at_top},"service_tier":"default","system_fingerprint":"{fingerprint}"{usage}}}"#
+            r#"{{"id":"{id}","object":"chat.completion","created":{CREATED_SECS},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{text},"refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"{finish}"{in_choice}}}]{at_top},"service_tier":{tier},"system_fingerprint":"{fingerprint}"{usage}}}"#
         ),
     )
+    .billed(turn)
 }
 
 /// The answer as a stream of chunks, closed by `[DONE]`.
@@ -39,9 +42,10 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
     let with_usage = !turn.no_usage && (turn.include_usage || deepseek);
     let chunks = Chunks {
         prefix: format!(
-            r#"{{"id":"{}","object":"chat.completion.chunk","created":{CREATED_SECS},"model":{},"service_tier":"default","system_fingerprint":"{}","choices":["#,
+            r#"{{"id":"{}","object":"chat.completion.chunk","created":{CREATED_SECS},"model":{},"service_tier":{},"system_fingerprint":"{}","choices":["#,
             id(turn),
             turn.quoted_model(),
+            tier(turn),
             fingerprint(turn)
         ),
         in_choice: if azure {
@@ -59,17 +63,31 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
     });
     let role =
         Piece::now(chunks.choice(0, r#"{"role":"assistant","content":"","refusal":null}"#, "null"));
-    let usage = with_usage.then(|| usage(turn));
+    let usage = with_usage.then(|| cost::chat(turn));
     let last = if deepseek {
         let tail = usage.as_ref().map_or(String::new(), |usage| format!(r#","usage":{usage}"#));
-        let choice = r#"{"index":0,"delta":{"content":""},"logprobs":null,"finish_reason":"stop"}"#;
+        let choice = format!(
+            r#"{{"index":0,"delta":{{"content":""}},"logprobs":null,"finish_reason":"{}"}}"#,
+            finish(turn)
+        );
         Piece::now(data(&format!("{}{choice}]{tail}}}", chunks.prefix)))
     } else {
-        Piece::now(chunks.choice(1, "{}", r#""stop""#))
+        Piece::now(chunks.choice(1, "{}", &format!(r#""{}""#, finish(turn))))
     };
+    // Counted after all of it was written: a client may be gone by then.
     let extra = usage
         .filter(|_| !deepseek)
-        .map(|usage| Piece::now(data(&format!(r#"{}],"usage":{usage}}}"#, chunks.prefix))));
+        .map(|usage| Piece::paced(data(&format!(r#"{}],"usage":{usage}}}"#, chunks.prefix))));
+    // What a filter that runs beside the model says comes after the text, and names nothing.
+    let annotation = (azure && turn.shape.async_filter).then(|| {
+        Piece::now(data(&format!(
+            r#"{{"id":"","object":"","created":0,"model":"","choices":[{{"index":0,"finish_reason":null,"content_filter_results":{FILTERED},"content_filter_offsets":{{"check_offset":44,"start_offset":44,"end_offset":198}}}}]}}"#
+        )))
+    });
+    let moderation = turn.shape.usage_not_last.then(|| {
+        let note = r#"],"moderation":{"flagged":false,"usage":{"prompt_tokens":1,"completion_tokens":1}}}"#;
+        Piece::now(data(&format!("{}{note}", chunks.prefix)))
+    });
     let deltas = turn.text.pieces().enumerate().map(move |(index, text)| {
         Piece::paced(chunks.choice(index, &format!(r#"{{"content":{}}}"#, quoted(&text)), "null"))
     });
@@ -79,9 +97,12 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
             .chain(once(role))
             .chain(deltas)
             .chain(once(last))
+            .chain(annotation)
             .chain(extra)
+            .chain(moderation)
             .chain(once(Piece::now("data: [DONE]\n\n"))),
     )
+    .billed(turn)
 }
 
 struct Chunks {
@@ -105,6 +126,19 @@ impl Chunks {
     }
 }
 
+fn finish(turn: &Turn) -> &'static str {
+    match turn.shape.finish {
+        Finish::Stop | Finish::Failed => "stop",
+        Finish::Length => "length",
+        Finish::ContentFilter => "content_filter",
+    }
+}
+
+/// The service tier, as JSON.
+fn tier(turn: &Turn) -> String {
+    quoted(turn.shape.tier.as_deref().unwrap_or("default"))
+}
+
 fn id(turn: &Turn) -> String {
     match turn.provider {
         Provider::DeepSeek => format!("33be18fc-3842-486c-8c29-{:012x}", turn.text.seed >> 16),
@@ -119,21 +153,4 @@ fn fingerprint(turn: &Turn) -> &'static str {
         Provider::DeepSeek => "fp_393bca965e_prod0623_fp8_kvcache",
         Provider::OpenAi | Provider::Azure | Provider::Anthropic => "fp_51a7ed0001",
     }
-}
-
-fn usage(turn: &Turn) -> String {
-    let (prompt, completion) = (turn.prompt_tokens, turn.completion_tokens());
-    let (total, cached) = (prompt + completion, turn.cached_tokens());
-    let details = match turn.provider {
-        Provider::DeepSeek => format!(
-            r#""prompt_tokens_details":{{"cached_tokens":{cached}}},"completion_tokens_details":{{"reasoning_tokens":0}},"prompt_cache_hit_tokens":{cached},"prompt_cache_miss_tokens":{}"#,
-            prompt - cached
-        ),
-        Provider::OpenAi | Provider::Azure | Provider::Anthropic => format!(
-            r#""prompt_tokens_details":{{"cached_tokens":{cached},"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}"#
-        ),
-    };
-    format!(
-        r#"{{"prompt_tokens":{prompt},"completion_tokens":{completion},"total_tokens":{total},{details}}}"#
-    )
 }

@@ -1,6 +1,6 @@
 //! Images and audio: base64 in JSON, events with usage at the end, and plain binary without any.
 
-use super::{Answer, CREATED_SECS, Piece, Turn, data, event, quoted};
+use super::{Answer, CREATED_SECS, Piece, Turn, cost, data, event, quoted};
 use crate::provider::text;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,14 +33,6 @@ fn image(turn: &Turn, index: u64) -> String {
     STANDARD.encode(bytes)
 }
 
-fn image_usage(turn: &Turn) -> Value {
-    let (input, output) = (turn.prompt_tokens, turn.completion_tokens() * 17);
-    json!({
-        "input_tokens": input, "output_tokens": output, "total_tokens": input + output,
-        "input_tokens_details": { "text_tokens": input, "image_tokens": 0 },
-    })
-}
-
 /// One image in one document.
 pub(crate) fn image_whole(turn: &Turn) -> Answer {
     let mut document = json!({
@@ -48,9 +40,9 @@ pub(crate) fn image_whole(turn: &Turn) -> Answer {
         "quality": "low", "size": "1024x1024", "data": [{ "b64_json": image(turn, 0) }],
     });
     if !turn.no_usage {
-        document["usage"] = image_usage(turn);
+        document["usage"] = cost::image(turn);
     }
-    Answer::json(200, document.to_string())
+    Answer::json(200, document.to_string()).billed(turn)
 }
 
 /// Partial images, then the whole one with its usage.
@@ -69,7 +61,7 @@ pub(crate) fn image_streamed(turn: &Turn, kind: ImageKind) -> Answer {
     };
     let (partial, last) = (turn.clone(), turn.clone());
     let finish = make.clone();
-    Answer::events(
+    let answer = Answer::events(
         (0..PARTIALS)
             .map(move |index| {
                 let (name, mut document) = make(&partial, "partial_image", index + 1);
@@ -79,20 +71,12 @@ pub(crate) fn image_streamed(turn: &Turn, kind: ImageKind) -> Answer {
             .chain(once_with(move || {
                 let (name, mut document) = finish(&last, "completed", 0);
                 if !last.no_usage {
-                    document["usage"] = image_usage(&last);
+                    document["usage"] = cost::image(&last);
                 }
                 Piece::paced(event(&name, &document.to_string()))
             })),
-    )
-}
-
-fn transcript_usage(turn: &Turn) -> Value {
-    let (input, output) = (turn.prompt_tokens, turn.completion_tokens());
-    json!({
-        "type": "tokens", "input_tokens": input, "output_tokens": output,
-        "total_tokens": input + output,
-        "input_token_details": { "text_tokens": 0, "audio_tokens": input },
-    })
+    );
+    Answer { bill: Some((turn.usage, 0)), ..answer }
 }
 
 /// A transcript or translation in the format asked for.
@@ -101,7 +85,7 @@ pub(crate) fn transcript(turn: &Turn, format: Option<&str>) -> Answer {
     if matches!(format, Some("text" | "srt" | "vtt")) {
         let mut answer = Answer::json(200, format!("{words}\n"));
         answer.content_type = "text/plain; charset=utf-8";
-        return answer;
+        return answer.billed(turn);
     }
     let mut document = json!({ "text": words });
     if format == Some("verbose_json") {
@@ -110,14 +94,9 @@ pub(crate) fn transcript(turn: &Turn, format: Option<&str>) -> Answer {
         document["segments"] = json!([]);
     }
     if !turn.no_usage {
-        // Whisper counts seconds, its successors count tokens.
-        document["usage"] = if turn.model.starts_with("whisper") {
-            json!({ "type": "duration", "seconds": turn.prompt_tokens })
-        } else {
-            transcript_usage(turn)
-        };
+        document["usage"] = cost::transcript(turn);
     }
-    Answer::json(200, document.to_string())
+    Answer::json(200, document.to_string()).billed(turn)
 }
 
 /// A transcript as a stream of events.
@@ -132,10 +111,11 @@ pub(crate) fn transcript_streamed(turn: &Turn) -> Answer {
     Answer::events(deltas.chain(once_with(move || {
         let mut document = json!({ "type": "transcript.text.done", "text": last.text.whole() });
         if !last.no_usage {
-            document["usage"] = transcript_usage(&last);
+            document["usage"] = cost::transcript(&last);
         }
         Piece::now(data(&document.to_string()))
     })))
+    .billed(turn)
 }
 
 fn speech_chunks(turn: &Turn) -> impl Iterator<Item = Vec<u8>> + Send + Sync + use<> {
@@ -152,6 +132,7 @@ pub(crate) fn speech(turn: &Turn) -> Answer {
         streamed: true,
         pieces: Box::new(speech_chunks(turn).map(Piece::paced)),
         headers: &[],
+        bill: Some((turn.usage, 0)),
     }
 }
 
@@ -162,12 +143,9 @@ pub(crate) fn speech_streamed(turn: &Turn) -> Answer {
             format!(r#"{{"type":"speech.audio.delta","audio":"{}"}}"#, STANDARD.encode(bytes));
         Piece::paced(data(&document))
     });
-    let (input, output) = (turn.prompt_tokens, turn.completion_tokens());
     let mut done = json!({ "type": "speech.audio.done" });
     if !turn.no_usage {
-        done["usage"] = json!({
-            "input_tokens": input, "output_tokens": output, "total_tokens": input + output,
-        });
+        done["usage"] = cost::speech(turn);
     }
-    Answer::events(deltas.chain(once(Piece::now(data(&done.to_string())))))
+    Answer::events(deltas.chain(once(Piece::now(data(&done.to_string()))))).billed(turn)
 }

@@ -1,8 +1,10 @@
 //! Anthropic's messages: named events, cumulative usage, data lines padded with spaces.
 
-use super::{Answer, Piece, Turn, event, quoted};
+use super::{Answer, Piece, Turn, cost, event, quoted};
+use crate::provider::control::Finish;
 use serde_json::{Value, json};
 use std::iter::once;
+use weft_proto::usage::Class;
 
 /// The whole answer as one document.
 pub(crate) fn whole(turn: &Turn) -> Answer {
@@ -10,18 +12,20 @@ pub(crate) fn whole(turn: &Turn) -> Answer {
     let usage = if turn.no_usage {
         String::new()
     } else {
-        format!(r#","usage":{}"#, start_usage(turn, turn.completion_tokens()))
+        format!(r#","usage":{}"#, cost::message_start(turn, turn.units(Class::Output), false))
     };
     Answer::json(
         200,
         format!(
-            r#"{{"model":{},"id":"msg_{}","type":"message","role":"assistant","content":[{}{{"type":"text","text":{text}}}],"stop_reason":"end_turn","stop_sequence":null,"stop_details":null{}{usage}}}"#,
+            r#"{{"model":{},"id":"msg_{}","type":"message","role":"assistant","content":[{}{{"type":"text","text":{text}}}],"stop_reason":"{}","stop_sequence":null,"stop_details":null{}{usage}}}"#,
             turn.quoted_model(),
             turn.id(),
             blocks(turn).iter().map(|block| format!("{block},")).collect::<String>(),
+            stop_reason(turn),
             container(turn),
         ),
     )
+    .billed(turn)
 }
 
 /// The answer as a stream of events.
@@ -29,13 +33,10 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
     let (start, end) = if turn.no_usage {
         (String::new(), String::new())
     } else {
-        let (input, cached) = (turn.prompt_tokens - turn.cached_tokens(), turn.cached_tokens());
-        let output = turn.completion_tokens();
+        let first = turn.units(Class::Output).min(1);
         (
-            format!(r#","usage":{}"#, start_usage(turn, 1)),
-            format!(
-                r#","usage":{{"input_tokens":{input},"cache_creation_input_tokens":0,"cache_read_input_tokens":{cached},"output_tokens":{output}}}"#
-            ),
+            format!(r#","usage":{}"#, cost::message_start(turn, first, turn.shape.late_input)),
+            format!(r#","usage":{}"#, cost::message_end(turn)),
         )
     };
     let message = format!(
@@ -61,7 +62,8 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
         Piece { paced: true, ..padded("content_block_delta", &fields, (number * 5 + 2) % 16) }
     });
     let delta = format!(
-        r#""delta":{{"stop_reason":"end_turn","stop_sequence":null,"stop_details":null{}}}"#,
+        r#""delta":{{"stop_reason":"{}","stop_sequence":null,"stop_details":null{}}}"#,
+        stop_reason(turn),
         container(turn)
     );
     let closing = [
@@ -69,12 +71,20 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
         padded("message_delta", &format!("{delta}{end}"), 9),
     ];
     let stop = Piece::now(event("message_stop", r#"{"type":"message_stop"  }"#));
-    Answer::events(opening.into_iter().chain(deltas).chain(closing).chain(once(stop)))
+    Answer::events(opening.into_iter().chain(deltas).chain(closing).chain(once(stop))).billed(turn)
 }
 
 /// The answer of `count_tokens`.
 pub(crate) fn counted(turn: &Turn) -> Answer {
-    Answer::json(200, format!(r#"{{"input_tokens":{}}}"#, turn.prompt_tokens))
+    Answer::json(200, format!(r#"{{"input_tokens":{}}}"#, turn.usage.input_total()))
+}
+
+fn stop_reason(turn: &Turn) -> &'static str {
+    match turn.shape.finish {
+        Finish::Stop | Finish::Failed => "end_turn",
+        Finish::Length => "max_tokens",
+        Finish::ContentFilter => "refusal",
+    }
 }
 
 /// The blocks ahead of the text: a run of code, and the file that it left behind.
@@ -112,12 +122,4 @@ fn container(turn: &Turn) -> String {
 fn padded(name: &str, fields: &str, spaces: usize) -> Piece {
     let document = format!(r#"{{"type":"{name}",{fields}{:spaces$}}}"#, "");
     Piece::now(event(name, &document))
-}
-
-fn start_usage(turn: &Turn, output: u64) -> String {
-    format!(
-        r#"{{"input_tokens":{},"cache_creation_input_tokens":0,"cache_read_input_tokens":{},"cache_creation":{{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0}},"output_tokens":{output},"service_tier":"standard","inference_geo":"global"}}"#,
-        turn.prompt_tokens - turn.cached_tokens(),
-        turn.cached_tokens()
-    )
 }

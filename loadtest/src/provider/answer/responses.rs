@@ -1,19 +1,27 @@
 //! The Responses API: an envelope that is repeated whole at both ends of the stream, usage in its
 //! middle, events with names and sequence numbers, and no `[DONE]`.
 
-use super::{Answer, CREATED_SECS, Piece, Turn, event, padding, quoted};
+use super::{Answer, CREATED_SECS, Piece, Turn, cost, event, padding, quoted};
+use crate::provider::control::Finish;
 use serde_json::{Value, json};
 use std::iter::once_with;
 use weft_proto::provider::Provider;
+use weft_proto::usage::Class;
 
 /// The whole answer as one document.
 pub(crate) fn whole(turn: &Turn) -> Answer {
-    Answer::json(200, document(turn))
+    let told = if turn.shape.background { queued(turn) } else { document(turn) };
+    Answer::json(200, told).billed(turn)
+}
+
+/// A response that is still to be made: what its maker gets, and who asks too early.
+pub(crate) fn queued(turn: &Turn) -> String {
+    envelope(turn, "queued", "", "null")
 }
 
 /// The same, as text: what a later question for the stored response gets.
 pub(crate) fn document(turn: &Turn) -> String {
-    envelope(turn, "completed", &output(turn), &usage(turn))
+    envelope(turn, status(turn), &output(turn), &usage(turn))
 }
 
 /// The message of the answer, as text.
@@ -56,7 +64,7 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
         );
         Piece { paced: true, ..named("response.output_text.delta", index + opened, &fields) }
     });
-    let turn = turn.clone();
+    let (turn, billed) = (turn.clone(), turn);
     let next = turn.text.deltas as usize + opened;
     // The text is made a second time here, so that nothing is kept while the deltas go out.
     let closing = once_with(move || {
@@ -80,11 +88,15 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
                 next + 2,
                 &format!(r#""output_index":{output_index},"item":{item}"#),
             ),
-            named("response.completed", next + 3, &format!(r#""response":{whole}"#)),
+            named(
+                &format!("response.{}", status(&turn)),
+                next + 3,
+                &format!(r#""response":{whole}"#),
+            ),
         ]
     })
     .flatten();
-    Answer::events(opening.chain(deltas).chain(closing))
+    Answer::events(opening.chain(deltas).chain(closing)).billed(&billed)
 }
 
 /// The items ahead of the message.
@@ -102,7 +114,29 @@ pub(crate) fn extra_items(turn: &Turn) -> Vec<Value> {
             "code": "weave()", "container_id": code.container, "outputs": null,
         })
     });
-    reasoning.chain(code).collect()
+    let id = turn.id();
+    let searches = (0..turn.units(Class::WebSearch)).map(|index| {
+        json!({
+            "id": format!("ws_{id}{index:04x}"), "type": "web_search_call", "status": "completed",
+            "action": { "type": "search", "query": "weft" },
+        })
+    });
+    let files = (0..turn.units(Class::FileSearch)).map(|index| {
+        json!({
+            "id": format!("fs_{id}{index:04x}"), "type": "file_search_call",
+            "status": "completed", "queries": ["weft"], "results": null,
+        })
+    });
+    reasoning.chain(code).chain(searches).chain(files).collect()
+}
+
+/// How it ended, in the words of the status.
+const fn status(turn: &Turn) -> &'static str {
+    match turn.shape.finish {
+        Finish::Stop => "completed",
+        Finish::Length | Finish::ContentFilter => "incomplete",
+        Finish::Failed => "failed",
+    }
 }
 
 fn output(turn: &Turn) -> String {
@@ -150,15 +184,7 @@ fn item(turn: &Turn, status: &str, text: Option<&str>) -> String {
 }
 
 fn usage(turn: &Turn) -> String {
-    if turn.no_usage {
-        return "null".to_owned();
-    }
-    let (input, output) = (turn.prompt_tokens, turn.completion_tokens());
-    format!(
-        r#"{{"input_tokens":{input},"input_tokens_details":{{"cached_tokens":{}}},"output_tokens":{output},"output_tokens_details":{{"reasoning_tokens":0}},"total_tokens":{}}}"#,
-        turn.cached_tokens(),
-        input + output
-    )
+    if turn.no_usage { "null".to_owned() } else { cost::responses(turn) }
 }
 
 fn envelope(turn: &Turn, status: &str, output: &str, usage: &str) -> String {
@@ -171,12 +197,35 @@ fn envelope(turn: &Turn, status: &str, output: &str, usage: &str) -> String {
     };
     let stored = turn.made.stored;
     let completed = if status == "completed" { CREATED_SECS.to_string() } else { "null".into() };
+    let (mut error, mut incomplete) = (Value::Null, Value::Null);
+    match status {
+        "failed" => error = json!({ "code": "server_error", "message": "The model failed." }),
+        "incomplete" => {
+            let filtered = turn.shape.finish == Finish::ContentFilter;
+            let reason = if filtered { "content_filter" } else { "max_output_tokens" };
+            incomplete = json!({ "reason": reason });
+        }
+        _ => {}
+    }
+    // What the user sent comes back, whatever it is called.
+    let (tools, metadata) = if turn.shape.echo {
+        let usage = json!({ "input_tokens": 9_999_999, "output_tokens": 9_999_999 });
+        let parameters = json!({ "type": "object", "properties": { "usage": usage } });
+        let tool = json!({
+            "type": "function", "name": "usage", "parameters": parameters, "usage": usage,
+        });
+        (json!([tool]), json!({ "usage": usage.to_string() }))
+    } else {
+        (json!([]), json!({}))
+    };
+    let background = turn.shape.background;
+    let tier = quoted(turn.shape.tier.as_deref().unwrap_or("default"));
     let filters = match turn.provider {
         Provider::Azure => r#""content_filters":[],"#,
         Provider::DeepSeek => r#""content_filters":null,"#,
         Provider::OpenAi | Provider::Anthropic => "",
     };
     format!(
-        r#"{{"id":"{id}","object":"response","created_at":{CREATED_SECS},"status":"{status}","background":false,"completed_at":{completed},{filters}{conversation}"error":null,"frequency_penalty":0.0,"incomplete_details":null,"instructions":null,"max_output_tokens":null,"max_tool_calls":null,"model":{model},"output":[{output}],"parallel_tool_calls":true,"presence_penalty":0.0,"previous_response_id":{previous},"prompt_cache_key":null,"reasoning":{{"effort":null,"summary":null}},"safety_identifier":null,"service_tier":"default","store":{stored},"temperature":1.0,"text":{{"format":{{"type":"text"}},"verbosity":"medium"}},"tool_choice":"auto","tools":[],"top_logprobs":0,"top_p":1.0,"truncation":"disabled","usage":{usage},"user":null,"metadata":{{}}}}"#
+        r#"{{"id":"{id}","object":"response","created_at":{CREATED_SECS},"status":"{status}","background":{background},"completed_at":{completed},{filters}{conversation}"error":{error},"frequency_penalty":0.0,"incomplete_details":{incomplete},"instructions":null,"max_output_tokens":null,"max_tool_calls":null,"model":{model},"output":[{output}],"parallel_tool_calls":true,"presence_penalty":0.0,"previous_response_id":{previous},"prompt_cache_key":null,"reasoning":{{"effort":null,"summary":null}},"safety_identifier":null,"service_tier":{tier},"store":{stored},"temperature":1.0,"text":{{"format":{{"type":"text"}},"verbosity":"medium"}},"tool_choice":"auto","tools":{tools},"top_logprobs":0,"top_p":1.0,"truncation":"disabled","usage":{usage},"user":null,"metadata":{metadata}}}"#
     )
 }

@@ -9,6 +9,7 @@ use crate::provider::refusal::Refusal;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use weft_proto::provider::Provider;
+use weft_proto::usage::Class;
 
 /// The longest request whose input is kept word for word; of a longer one only the ids are.
 const INPUT_KEPT_MAX: usize = 64 * 1_024;
@@ -80,6 +81,7 @@ fn begin(
         let container = given.unwrap_or_else(|| own_id(&containers::make(shelf, "auto")));
         let content = Bytes::from_static(CODE_OUTPUT);
         let file = containers::make_file(shelf, &container, CODE_OUTPUT_NAME, "assistant", content);
+        turn.usage.set(Class::CodeSession, 1);
         made.code = Some(Code { item: shelf.id("ci_", 50), container, file: own_id(&file) });
     }
     turn.made = made;
@@ -161,7 +163,7 @@ pub(super) fn answer(
     wanted: Wanted<'_>,
 ) -> Result<Answer, Refusal> {
     Ok(match call {
-        ResponseCall::Get(id) => json(&shelf.known(Kind::Response, id)?.document()),
+        ResponseCall::Get(id) => json(&shelf.polled(id)?),
         ResponseCall::Delete(id) => {
             shelf.known(Kind::Response, id)?;
             shelf.remove(id);

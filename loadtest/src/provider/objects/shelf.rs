@@ -135,6 +135,19 @@ impl Shelf {
         }
     }
 
+    /// The response's document: queued as often as its maker said, then whole.
+    pub(super) fn polled(&mut self, id: &str) -> Result<Value, Refusal> {
+        if let Some(Object { held: Held::Answer(turn), .. }) = self.objects.get_mut(id)
+            && turn.shape.background
+            && turn.polls > 0
+        {
+            turn.polls -= 1;
+            let queued = crate::provider::answer::responses::queued(turn);
+            return Ok(serde_json::from_str(&queued).unwrap_or(Value::Null));
+        }
+        self.known(Kind::Response, id).map(Object::document)
+    }
+
     pub(super) fn get(&self, kind: Kind, id: &str) -> Option<&Object> {
         self.objects.get(id).filter(|object| object.kind == kind)
     }

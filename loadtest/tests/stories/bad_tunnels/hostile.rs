@@ -115,6 +115,7 @@ impl Hostile {
             deployments: Vec::new(),
             concurrency_max: 64,
             permitted_use: PermittedUse::Own,
+            place: None,
         };
         AgentMessage::Accounts(AccountsPage { accounts: vec![account], last: true })
     }

@@ -46,7 +46,8 @@ async fn a_backup_taken_under_load_is_restored_into_a_hub_that_serves_the_same_u
     let made = say(&world, &data, &["backup", "--to", &to]).unwrap();
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let files: Vec<_> = made["files"].as_array().unwrap().iter().map(|one| one.as_str()).collect();
-    for name in ["hub.sqlite", "hub.toml", "admin.token", "reset.key", "certs/node-ca.key"] {
+    let wanted = ["hub.sqlite", "hub.toml", "admin.token", "reset.key", "certs/node-ca.key"];
+    for name in wanted.into_iter().chain(["ledger.key", "ticket.key", "ledger/node.id"]) {
         assert!(files.contains(&Some(name)), "{name} not in {files:?}");
     }
     let refused = say(&world, &data, &["backup", "--to", &to]).unwrap_err();
