@@ -21,8 +21,10 @@ SECONDS ?= 60
 SOAK_SECONDS = $(if $(filter file,$(origin SECONDS)),600,$(SECONDS))
 # make bench ARGS=…, make run ARGS=…: passed on to weft-loadtest.
 ARGS ?=
+# make corpus DIR=…: a folder with sample.jsonl.gz, one recorded answer a line.
+DIR ?=
 
-.PHONY: help run test check lint fmt deny doc bench soak sim fuzz clean-cache
+.PHONY: help run test check lint fmt deny doc bench corpus soak sim fuzz clean-cache
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -64,6 +66,12 @@ doc: ## build the documentation of every item, private ones too, without a warni
 bench: ## release build, then print direct versus through the mesh, in one run (ARGS=… is passed on)
 	cargo build --locked --release -p weft-hub -p weft-agent -p weft-loadtest --bins
 	"$(CARGO_TARGET_DIR)/release/weft-loadtest" bench $(ARGS)
+
+corpus: ## check the meters against recorded answers in DIR=…, each whole, in pieces and coded, with a second opinion
+	@test -n "$(DIR)" || { echo "make corpus DIR=folder-of-recordings" >&2; exit 2; }
+	@$(NEED) corpus
+	cargo build --locked -p weft-loadtest --bin weft-loadtest
+	WEFT_GENAI_PYTHON="$$($(NEED) where corpus-python)" "$(CARGO_TARGET_DIR)/debug/weft-loadtest" corpus "$(DIR)"
 
 soak: sim ## the long runs: SEEDS=2000 simulated worlds, the tests marked ignored for their length, SECONDS=600 of every fuzz target
 	@$(NEED) test
