@@ -25,6 +25,7 @@ use crate::vault::Vault;
 use record::Record;
 use std::sync::Arc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use weft_proto::codes::AbortCode;
 use weft_proto::tables::hosts::HostTable;
 use weft_transport::exchange::{Incoming, accept};
@@ -97,8 +98,14 @@ impl Exchanges {
         send: quinn::SendStream,
         recv: quinn::RecvStream,
         draining: bool,
+        over: &CancellationToken,
     ) {
-        let incoming = match accept(send, recv).await {
+        let accepted = tokio::select! {
+            biased;
+            accepted = accept(send, recv) => accepted,
+            () = over.cancelled() => return,
+        };
+        let incoming = match accepted {
             Ok(incoming) => incoming,
             Err(error) => {
                 tracing::debug!(%error, "an exchange without a head");
@@ -125,10 +132,15 @@ impl Exchanges {
                     if outcome.is_ok() {
                         // The hub has the whole answer before the exchange counts as done: a
                         // drain that closed the tunnel earlier would take the rest of it away.
-                        unsure = stopped.await.map(|error| stopped_because(&error));
+                        unsure = tokio::select! {
+                            biased;
+                            gone = &mut stopped => gone.map(|error| stopped_because(&error)),
+                            () = over.cancelled() => Some(session_over()),
+                        };
                     }
                     outcome
                 }
+                () = over.cancelled() => Err(session_over()),
             }
         };
         // The work is gone, and with it the provider's connection: what is left is to say what it
@@ -160,6 +172,11 @@ impl Exchanges {
         }
         outcome
     }
+}
+
+/// The end of its session is the end of an exchange.
+fn session_over() -> Ended {
+    Ended::new(AbortCode::Replaced, "the session is over")
 }
 
 /// What the hub's stop means here.

@@ -40,9 +40,7 @@ pub use exchanges::ExchangeView;
 pub use extract::Listed;
 pub use invites::{AddedInvite, InviteDesk, InviteView, NewInvite};
 pub use keys::{AddedKey, KeyChange, KeyView, NewKey};
-pub use ledger::{
-    BalanceView, FindingView, LineView, StatementView, VerifyView, VestedView,
-};
+pub use ledger::{BalanceView, FindingView, LineView, StatementView, VerifyView, VestedView};
 pub use owners::{NewTier, OwnerView};
 pub use payouts::{NewPayout, PayoutDecision, PayoutView};
 pub use prices::{

@@ -20,8 +20,8 @@ pub use data::{CERTS_DIR, DataDir, DataDirError, Holder, RESET_KEY_FILE, announc
 pub use enrol::Enrolment;
 pub use error::BindError;
 pub use money::LEDGER_DIR;
-pub use webhook::WebhookError;
 pub use receipts::{ReceiptDesks, ReceiptNeeds};
+pub use webhook::WebhookError;
 
 use crate::admin::{self, AdminDoor, AdminRooms, AdminToken, InviteDesk};
 use crate::auth::Auth;
@@ -169,6 +169,7 @@ impl App {
             invites: store.invites(),
             agents: store.agents(),
             trust: Arc::clone(&trust),
+            wallets: wallets.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };

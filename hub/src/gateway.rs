@@ -24,11 +24,11 @@ use crate::telemetry::Metrics;
 use crate::tunnel::Tunnels;
 use crate::wallets::Wallets;
 use axum::body::Body;
+use billing::Billing;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use billing::Billing;
 use listing::Listing;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -25,12 +25,13 @@ pub use quote::Quote;
 pub use signature::{LEDGER_KEY_FILE, LedgerKey, LedgerKeyError};
 
 use import::ImportError;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
 use weft_proto::ledger::{PublicKey, Signature};
 use weft_proto::model::ModelName;
-use weft_proto::money::Ratio;
+use weft_proto::money::{ListPrice, Ratio};
 use weft_proto::prices::{BookError, BookHash, PriceBook};
 use weft_proto::provider::Provider;
 use weft_proto::time::{Clock, Timestamp};
@@ -159,6 +160,29 @@ impl Pricing {
         zone: Ratio,
     ) -> Option<Quote> {
         Quote::of(self.active(), provider, model.as_str(), place, at, zone)
+    }
+
+    /// The quote that `price` finds the dearest, among all models of the provider that the book in
+    /// force has a price for: for holds of requests that have not named theirs. Looks at every row.
+    #[must_use]
+    pub fn dearest(
+        &self,
+        provider: Provider,
+        place: Option<&str>,
+        at: Timestamp,
+        zone: Ratio,
+        price: impl Fn(&Quote) -> Option<ListPrice>,
+    ) -> Option<Quote> {
+        let book = self.active();
+        let rows = book.book.rows().iter().filter(|row| row.provider == provider);
+        // Some name that the pattern matches: what it costs is the row's to say.
+        let models: BTreeSet<_> = rows.map(|row| row.model.as_str().replace('*', "x")).collect();
+        models
+            .iter()
+            .filter_map(|model| Quote::of(Arc::clone(&book), provider, model, place, at, zone))
+            .filter_map(|quote| Some((price(&quote)?, quote)))
+            .max_by_key(|(list, _)| list.pico())
+            .map(|(_, quote)| quote)
     }
 
     /// What `model` cost at the moment `at` by a kept book; `None` where the book is not kept, or

@@ -33,8 +33,8 @@ use weft_proto::money::NanoUsd;
 use weft_proto::time::{Clock, Timestamp};
 use weft_store::{
     Balance, Codes, Cover, Day, House, JournalKind, JournalNote, Ledger, LedgerAccount, Leg,
-    LegState, Memo, PAGE_ROWS_MAX, PageSize, Payouts, Receipts, SpendWanted, Store, StoreError, Subject,
-    Transfer, TransferKey, TransferKind, Transferred, User,
+    LegState, Memo, PAGE_ROWS_MAX, PageSize, Payouts, Receipts, SpendWanted, Store, StoreError,
+    Subject, Transfer, TransferKey, TransferKind, Transferred, User,
 };
 
 /// The most that one act moves: a million USD.
@@ -323,7 +323,7 @@ impl Wallets {
         self.note(JournalKind::UserKey, what).await
     }
 
-    /// Writes to the journal that an agent was revoked.
+    /// Writes to the journal that an agent joined or was revoked.
     ///
     /// # Errors
     /// [`StoreError`].

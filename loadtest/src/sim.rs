@@ -7,7 +7,16 @@
 //! ones from the gateway to the vault; only sockets, clock and chance are the simulation's, users
 //! call the gateway without HTTPS before it, and providers are spoken to without TLS.
 //!
+//! Money is on: each answer says what it took, or does not, and the price list is the tests' own. A
+//! process that dies has no last word: its disk is what it was at that moment.
+//!
 //! # What must hold
+//! - Every dispatched exchange is settled once, as the table of ends and the price list want it for
+//!   what its provider really did; debits equal credits, every balance is the sum of its transfers,
+//!   nothing is held and nothing is left in suspense when all is over.
+//! - Every agent's chain verifies, every claim in it has the hub's final word, and the words' sum is
+//!   what the hub has paid its owner. No finding accuses anybody; only a process that died has lost
+//!   the thread of an exchange.
 //! - Every admitted exchange leaves exactly one outcome; only those that run while the hub's
 //!   process dies may leave none.
 //! - An answer that ended properly for its user is the provider's, byte for byte, and its outcome

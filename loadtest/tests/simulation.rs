@@ -16,11 +16,19 @@ const SEEDS_TWICE: u64 = 10;
 /// From so many worlds on, everything below must have happened in some of them.
 const SEEDS_TO_SEE_ALL: u64 = 100;
 /// What the worlds are there to bring about.
-const MUST_HAPPEN: [&str; 11] = [
+const MUST_HAPPEN: [&str; 20] = [
     "account_fault",
+    "charged_as_estimated",
+    "charged_as_reported",
+    "charged_nothing",
     "complete",
     "cut",
     "deadline",
+    "leg_cut",
+    "leg_expired",
+    "leg_interrupted",
+    "leg_proper",
+    "orphan_claimed",
     "refused",
     "retried",
     "slow_reader",
@@ -28,6 +36,7 @@ const MUST_HAPPEN: [&str; 11] = [
     "upstream_truncated",
     "upstream_unreachable",
     "user_abort",
+    "vested",
 ];
 
 fn number(name: &str) -> Option<u64> {

@@ -158,7 +158,9 @@ impl Verify {
         } else {
             tell(&reading, idle)?;
             for finding in broken.iter().take(FINDINGS_SHOWN_MAX) {
-                print_line(&format!("THE HUB BROKE ITS WORD, and nothing of it counts: {finding}"))?;
+                print_line(&format!(
+                    "THE HUB BROKE ITS WORD, and nothing of it counts: {finding}"
+                ))?;
             }
         }
         sound(&reading)

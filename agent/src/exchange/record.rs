@@ -168,7 +168,7 @@ impl Record {
         };
         let Some(metered) = metered else { return entry.close(facts) };
         let usage = metered.billed();
-        let (list, income) = worth(&entry, books, &metered, &usage).await;
+        let (list, income) = worth(&entry, books, asked.model.as_deref(), &metered, &usage).await;
         entry.close(CloseFacts {
             usage,
             basis: metered.basis,
@@ -201,6 +201,7 @@ impl State {
 async fn worth(
     entry: &OpenEntry,
     books: &Books,
+    asked: Option<&str>,
     metered: &Metered,
     usage: &Usage,
 ) -> (Option<ListPrice>, NanoUsd) {
@@ -215,7 +216,8 @@ async fn worth(
     };
     let rates = book.rates(&Wanted {
         provider: *provider,
-        model: &terms.model,
+        // A long request names its model behind what the hub had read: here all of it was.
+        model: if terms.model.is_empty() { asked.unwrap_or_default() } else { &terms.model },
         place: terms.place.as_ref().map(Label::as_str),
         at: ticket.issued_at,
         tier: metered.service_tier,

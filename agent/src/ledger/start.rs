@@ -204,7 +204,9 @@ fn begin(
     }
     tracing::warn!(epoch = head.epoch, "the ledger is a restored copy: a new epoch begins");
     let before = HeadOf { epoch: head.epoch, size: head.size, root: head.root };
-    let above = marker.map_or(0, |marker| marker.epoch);
+    // The number is a time: of two restorations of one copy, neither knows of the other, and what
+    // they write under one number would look like a fork to the hub.
+    let above = marker.map_or(0, |marker| marker.epoch).max(at.as_secs());
     core.chain.begin_epoch(Why::Restored, above, Some(before), at, &mut commit)?;
     begun(core, &commit)
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use weft_proto::codes::CloseCode;
 use weft_proto::entropy::Entropy;
 use weft_proto::ids::{AccountId, AgentId, InstanceId};
@@ -26,6 +27,10 @@ use weft_proto::wire::control::{
 };
 use weft_transport::control::{self, ControlReceiver, ControlSender};
 use weft_transport::stream::{Lost, StreamError};
+
+/// How long exchanges may take to write down what they came to, when their session is over: longer
+/// than a price book is waited for.
+const RECORDS_WITHIN: Duration = Duration::from_millis(2_500);
 
 /// How long a draining agent still answers requests that the hub sent before it heard of it.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
@@ -99,6 +104,8 @@ pub(super) struct Session {
     /// What the hub was last told of each paused account.
     paused: BTreeMap<AccountId, bool>,
     running: JoinSet<()>,
+    /// Ends the exchanges that run; each still says what it came to.
+    over: CancellationToken,
     /// The ledger's report, where the hub takes one.
     reporting: JoinSet<()>,
     /// What the hub's ledger says, on its way to the report.
@@ -140,6 +147,7 @@ impl Session {
             receiver,
             paused: BTreeMap::new(),
             running: JoinSet::new(),
+            over: CancellationToken::new(),
             reporting: JoinSet::new(),
             words: None,
             draining: None,
@@ -246,7 +254,9 @@ impl Session {
                 let (send, recv) = opened.map_err(StreamError::from)?;
                 let exchanges = self.parts.exchanges.clone();
                 let draining = self.draining.is_some();
-                self.running.spawn(async move { exchanges.serve(send, recv, draining).await });
+                let over = self.over.clone();
+                self.running
+                    .spawn(async move { exchanges.serve(send, recv, draining, &over).await });
                 Ok(None)
             }
         }
@@ -336,9 +346,13 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the session: exchanges that still run are dropped, which closes their providers'
-    /// connections, and the tunnel is closed.
+    /// Ends the session: exchanges that still run are cut, which closes their providers'
+    /// connections, write down what they came to, and the tunnel is closed.
     pub(super) async fn close(mut self, code: CloseCode) {
+        self.over.cancel();
+        let written = async { while self.running.join_next().await.is_some() {} };
+        // One that does not get there closes as interrupted.
+        drop(tokio::time::timeout(RECORDS_WITHIN, written).await);
         self.running.shutdown().await;
         self.reporting.shutdown().await;
         self.tunnel.close(code).await;

@@ -61,7 +61,9 @@ impl From<NotDone> for Problem {
     fn from(not_done: NotDone) -> Self {
         let status = match not_done {
             NotDone::Store(error) => return Self::from(error),
-            NotDone::Amount | NotDone::Reason | NotDone::AboveDispute { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            NotDone::Amount | NotDone::Reason | NotDone::AboveDispute { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             NotDone::Unknown(_) => StatusCode::NOT_FOUND,
             NotDone::LinkedPromotion { .. }
             | NotDone::Short { .. }

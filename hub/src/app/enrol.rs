@@ -3,6 +3,7 @@
 
 use crate::trust::Trust;
 use crate::tunnel::Enrol;
+use crate::wallets::Wallets;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Enrolment {
     pub agents: Arc<dyn Agents>,
     /// Told of each agent before it is answered.
     pub trust: Arc<Trust>,
+    /// Writes into the hub's journal who was taken in.
+    pub wallets: Wallets,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Chance. Agents' ids are made of it.
@@ -100,7 +103,10 @@ impl Enrolment {
             now: self.clock.now(),
         };
         match self.invites.redeem(&redemption).await {
-            Ok(Redeemed::Joined(agent)) => Ok(agent),
+            Ok(Redeemed::Joined(agent)) => {
+                self.note(&agent).await;
+                Ok(agent)
+            }
             Ok(Redeemed::Unknown) => Err(JoinRefusal::UnknownToken),
             Ok(Redeemed::Expired) => Err(JoinRefusal::Expired),
             Ok(Redeemed::Taken) => Err(JoinRefusal::Used),
@@ -113,6 +119,19 @@ impl Enrolment {
             }
         }
     }
+
+    /// Writes the new agent into the journal. The invite is spent by now: where the journal cannot be
+    /// written the agent is an agent all the same, and the log says so.
+    async fn note(&self, agent: &Agent) {
+        let (id, owner, spki) =
+            (agent.id.to_string(), agent.owner.to_string(), agent.spki.to_string());
+        let facts =
+            [("joined", &*id), ("owner", &owner), ("name", agent.name.as_str()), ("spki", &spki)];
+        if let Err(error) = self.wallets.note_agent(&facts).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, agent = id, "a joined agent is not in the journal");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +142,7 @@ mod tests {
     use weft_proto::entropy::SeededEntropy;
     use weft_proto::ids::{HubId, InviteId, OwnerId};
     use weft_proto::time::{ManualClock, SystemClock};
-    use weft_store::{Invite, MemoryStore, Owner, Store};
+    use weft_store::{Invite, MemoryStore, Owner, Page, Store};
 
     struct House {
         _certs: tempfile::TempDir,
@@ -145,6 +164,11 @@ mod tests {
                 invites: store.invites(),
                 agents: store.agents(),
                 trust: Arc::default(),
+                wallets: Wallets::new(
+                    &store,
+                    Arc::<ManualClock>::clone(&clock),
+                    Arc::<SeededEntropy>::clone(&entropy),
+                ),
                 clock: Arc::<ManualClock>::clone(&clock),
                 entropy,
             };
@@ -195,6 +219,14 @@ mod tests {
         assert_eq!(identity.agent(), agent);
         let verdict = house.enrolment.trust.verdict(agent, key(2).spki_hash());
         assert_eq!(verdict, Verdict::Trusted);
+
+        // The hub's journal names it, once, however often it asks.
+        house.join(&token, &key(2)).await;
+        let journal = house.store.ledger().journal(Page::first()).await.unwrap();
+        let bodies: Vec<_> =
+            journal.into_iter().map(|entry| String::from_utf8(entry.body).unwrap()).collect();
+        assert!(bodies.len() == 1 && bodies[0].starts_with(&format!("joined={agent}\n")));
+        assert!(bodies[0].contains("\nname=edge\n"), "{bodies:?}");
 
         // The answer was lost: asking again gives the same agent, and another key gets nothing.
         let again = house.join(&token, &key(2)).await;

@@ -8,7 +8,7 @@ use crate::exchange::till::{Till, TillNeeds};
 use crate::ledger::claims::TicketSealer;
 use crate::ledger::{self, Keeper, Ledger};
 use crate::lifecycle::{Stage, Tasks};
-use crate::pricing::{LedgerKey, Pricing};
+use crate::pricing::{LedgerKey, Pricing, PricingError};
 use crate::telemetry::Metrics;
 use crate::terms::Terms;
 use std::path::Path;
@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 use weft_proto::entropy::Entropy;
 use weft_proto::meter;
 use weft_proto::time::Clock;
-use weft_store::Store;
+use weft_store::{JournalKind, JournalNote, Page, PageSize, Store, StoreError};
 
 /// The folder of the ledger inside the data directory: the node's id, and its journal of tickets.
 pub const LEDGER_DIR: &str = "ledger";
+
+/// Entries of the journal, and activations, among which the first ones are looked for.
+const FIRST_ENTRIES: u32 = 100;
 
 /// How often prices are looked for that another node has put in force.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
@@ -57,6 +60,7 @@ impl MoneyRooms {
         let Parts { store, data, terms, money, metrics, clock, entropy, places } = parts;
         let key = LedgerKey::open(data, &**entropy)?;
         let pricing = Pricing::open(store.price_books(), key, Arc::clone(clock)).await?;
+        note_first(store, &pricing, &**clock).await.map_err(PricingError::Store)?;
         let tickets = TicketSealer::open(data, &**entropy)?;
         let (ledger, keeper) = Ledger::open(ledger::Needs {
             store: store.ledger(),
@@ -86,6 +90,39 @@ impl MoneyRooms {
         }
         Ok(Self { pricing, ledger, tickets, till, keeper })
     }
+}
+
+/// Writes into the hub's journal what nobody has decided: the key that signs for this hub, and the
+/// book that a new hub begins with. Both are looked for at each start, in case the process ended
+/// between the deed and the entry.
+async fn note_first(
+    store: &dyn Store,
+    pricing: &Pricing,
+    clock: &dyn Clock,
+) -> Result<(), StoreError> {
+    let ledger = store.ledger();
+    let activations = store.price_books().activations(PageSize::clamped(FIRST_ENTRIES)).await?;
+    let first = activations.iter().find(|one| one.number == 1);
+    let key: String =
+        pricing.public_key().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let wanted = [
+        Some((JournalKind::LedgerKey, format!("act=hub\nkey={key}\n"))),
+        first.map(|one| (JournalKind::PriceBook, format!("act=bundled\nbook={}\n", one.hash))),
+    ];
+    let page = Page { after: None, size: PageSize::clamped(FIRST_ENTRIES) };
+    let there = ledger.journal(page).await?;
+    let missing: Vec<_> = wanted
+        .into_iter()
+        .flatten()
+        .map(|(kind, body)| (kind, body.into_bytes()))
+        .filter(|(kind, body)| !there.iter().any(|one| one.kind == *kind && one.body == *body))
+        .map(|(kind, body)| JournalNote { kind, body, at: clock.now() })
+        .collect();
+    // A hub whose journal is long has begun long ago, before these were written.
+    if !missing.is_empty() && there.len() < FIRST_ENTRIES as usize {
+        ledger.note(&missing).await?;
+    }
+    Ok(())
 }
 
 /// Runs what the rooms of money run by themselves.

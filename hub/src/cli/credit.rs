@@ -31,9 +31,7 @@ pub(super) enum Credit {
         reason: String,
     },
     /// Write down money that went back to a user
-    #[command(
-        after_help = "Example:\n  weft-hub credit refund alice 5.00 --reason closed"
-    )]
+    #[command(after_help = "Example:\n  weft-hub credit refund alice 5.00 --reason closed")]
     Refund {
         /// Name or id of the user
         user: String,

@@ -29,7 +29,12 @@ pub(super) struct Decide {
     /// The id of the exchange
     exchange: String,
     /// Pay the agent this much, decimal USD
-    #[arg(long, value_name = "AMOUNT", required_unless_present = "refuse", conflicts_with = "refuse")]
+    #[arg(
+        long,
+        value_name = "AMOUNT",
+        required_unless_present = "refuse",
+        conflicts_with = "refuse"
+    )]
     pay: Option<String>,
     /// Pay nothing, for good
     #[arg(long)]
@@ -39,11 +44,7 @@ pub(super) struct Decide {
     reason: String,
 }
 
-pub(super) async fn disputes(
-    hub: &AdminClient,
-    out: &mut Output,
-    csv: bool,
-) -> anyhow::Result<()> {
+pub(super) async fn disputes(hub: &AdminClient, out: &mut Output, csv: bool) -> anyhow::Result<()> {
     let disputes: Vec<DisputeView> = hub.all("/api/v1/ledger/disputes").await?;
     let columns = ["EXCHANGE", "OWNER", "AGENT", "MODEL", "INCOME", "DUE", "FINDING", "ID"];
     let cells = |row: &DisputeView| {
@@ -72,8 +73,7 @@ pub(super) async fn findings(
     csv: bool,
 ) -> anyhow::Result<()> {
     let agent = agent.map(|agent| format!("?agent={}", escape(&agent))).unwrap_or_default();
-    let found: Vec<LedgerFindingView> =
-        hub.all(&format!("/api/v1/ledger/findings{agent}")).await?;
+    let found: Vec<LedgerFindingView> = hub.all(&format!("/api/v1/ledger/findings{agent}")).await?;
     let columns = ["ID", "FINDING", "AGENT", "ENTRY", "EXCHANGE", "FOUND"];
     let cells = |row: &LedgerFindingView| {
         [
@@ -97,8 +97,7 @@ pub(super) async fn finding(
     id: &str,
     to: Option<&Path>,
 ) -> anyhow::Result<()> {
-    let found: EvidenceView =
-        hub.get(&format!("/api/v1/ledger/findings/{}", escape(id))).await?;
+    let found: EvidenceView = hub.get(&format!("/api/v1/ledger/findings/{}", escape(id))).await?;
     let LedgerFindingView { id, name, agent, epoch, seq, exchange, found_at } = &found.finding;
     let exchange = or_dash(exchange.as_ref());
     let mut text = format!(

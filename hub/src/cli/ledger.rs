@@ -6,9 +6,7 @@ use super::output::{Output, or_dash};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use weft_hub::admin::{
-    BalanceView, FindingView, LineView, StatementView, VerifyView, VestedView,
-};
+use weft_hub::admin::{BalanceView, FindingView, LineView, StatementView, VerifyView, VestedView};
 
 /// Whose money.
 #[derive(Debug, clap::Args)]
@@ -107,8 +105,10 @@ pub(super) enum Ledger {
     /// What is paid is at most what the hub's own figures and the agent's claim say. The reason
     /// stands in the hub's journal, and the agent hears of it when it claims again, within about a
     /// minute.
-    #[command(after_help = "Example:\n  weft-hub ledger decide 01920c1e-7b8a-7000-8000-000000000000 \
-                            --refuse --reason counted-twice")]
+    #[command(
+        after_help = "Example:\n  weft-hub ledger decide 01920c1e-7b8a-7000-8000-000000000000 \
+                            --refuse --reason counted-twice"
+    )]
     Decide(disputes::Decide),
     /// Move income whose dispute window is over to the owners' wallets now
     #[command(after_help = "Example:\n  weft-hub ledger vest")]

@@ -105,9 +105,18 @@ fn a_restored_hub_is_the_same_node_with_the_same_keys() {
         let meta = std::fs::metadata(at("new").join(name)).unwrap();
         assert_eq!(meta.permissions().mode() & 0o777, mode, "{name}");
     }
-    // It starts, and makes none of them anew.
+    // It starts, makes none of them anew, and writes nothing into the journal a second time.
     run("new");
     assert_eq!(read("new"), before);
+    let journal = async {
+        let file = at("new").join("hub.sqlite");
+        let store = weft_store::sqlite::SqliteStore::open(&file).await.unwrap();
+        let store: &dyn weft_store::Store = &store;
+        let journal = store.ledger().journal(weft_store::Page::first()).await.unwrap();
+        journal.into_iter().map(|entry| entry.kind.name()).collect::<Vec<_>>()
+    };
+    let journal = tokio::runtime::Runtime::new().unwrap().block_on(journal);
+    assert_eq!(journal, ["ledger_key", "price_book"]);
 }
 
 #[test]

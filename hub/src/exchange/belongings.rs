@@ -75,7 +75,7 @@ pub(super) struct Belongings {
     /// The request asks the provider not to keep the response.
     not_stored: bool,
     /// What the response will owe, where it is billed later.
-    owing: Option<Owing>,
+    owing: Option<Box<Owing>>,
 }
 
 impl Belongings {
@@ -92,7 +92,7 @@ impl Belongings {
 
     /// What the answer would owe that is billed later.
     pub(super) fn owing(mut self, owing: Option<Owing>) -> Self {
-        self.owing = owing;
+        self.owing = owing.map(Box::new);
         self
     }
 
@@ -229,7 +229,7 @@ pub(super) struct Keeper {
     scan: Option<AnswerScan>,
     not_stored: bool,
     /// What the response owes, until its id is known.
-    owing: Option<Owing>,
+    owing: Option<Box<Owing>>,
     /// Objects that may still be recorded.
     left: usize,
     watched: Watched,

@@ -42,9 +42,9 @@ pub(super) type Forwarding = Pin<Box<dyn Future<Output = (Upload, Forwarded)> + 
 #[must_use]
 pub(super) enum Dispatched {
     /// An answer to relay.
-    Answering(Answering),
+    Answering(Box<Answering>),
     /// A WebSocket.
-    Switching(Switching),
+    Switching(Box<Switching>),
 }
 
 /// An exchange whose answer has begun.
@@ -158,7 +158,7 @@ impl Planned {
                     if let Some(tab) = record.tab() {
                         tab.answers(StatusCode::SWITCHING_PROTOCOLS, &head.headers);
                     }
-                    return Ok(Dispatched::Switching(Switching {
+                    return Ok(Dispatched::Switching(Box::new(Switching {
                         record,
                         room,
                         head,
@@ -166,7 +166,7 @@ impl Planned {
                         reader,
                         slip,
                         slot,
-                    }));
+                    })));
                 }
                 Attempt::Answered { head, answer, slip, forwarding } => {
                     if head.account_fault {
@@ -176,7 +176,7 @@ impl Planned {
                     if let Some(tab) = record.tab() {
                         tab.answers(head.status, &head.headers);
                     }
-                    return Ok(Dispatched::Answering(Answering {
+                    return Ok(Dispatched::Answering(Box::new(Answering {
                         record,
                         room,
                         dialect,
@@ -186,7 +186,7 @@ impl Planned {
                         slip,
                         forwarding,
                         belongings,
-                    }));
+                    })));
                 }
                 Attempt::Broke { why, upload: back, refusal } => {
                     if let Some(tab) = record.tab().filter(|_| is_unsent(why)) {

@@ -124,11 +124,10 @@ impl Admitted {
         record.asks(ask.provider, ask.route.route.name, model);
         record.opened(tab);
         let objects = spine.0.needs.objects.clone();
-        let owing =
-            record.tab().and_then(|tab| Owing::of(tab, ask.provider, &ask.target));
-        let belongings =
-            Belongings::new(objects, whose, &ask.route, upload.store()).owing(owing);
+        let owing = record.tab().and_then(|tab| Owing::of(tab, ask.provider, &ask.target));
+        let belongings = Belongings::new(objects, whose, &ask.route, upload.store()).owing(owing);
         upload.guarded_by(belongings.guard(references));
+        upload.priced_by(record.tab().and_then(|tab| tab.late()));
         Ok(Planned {
             record,
             room,

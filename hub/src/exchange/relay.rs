@@ -102,6 +102,7 @@ impl Answering {
             held: None,
             left: length,
             last: None,
+            trailers: None,
             ended: false,
             events: takes_events(response.headers(), length),
             at_boundary: true,
@@ -175,6 +176,8 @@ pub(super) struct Relay {
     /// The last frame, held until the answer's end is known to be proper: the HTTP layer drops a
     /// body as soon as it has all of it, and would never ask for the end.
     last: Option<Frame<Bytes>>,
+    /// What follows the last frame.
+    trailers: Option<Frame<Bytes>>,
     ended: bool,
     events: bool,
     /// The bytes so far end in a blank line, or there are none.
@@ -192,7 +195,7 @@ impl Relay {
     /// The next frame; `None` at the proper end.
     pub(super) async fn next(&mut self) -> Result<Option<Frame<Bytes>>, Cut> {
         if self.ended {
-            return Ok(None);
+            return Ok(self.trailers.take());
         }
         if let Some(cut) = self.cut {
             return reset(cut).await;
@@ -243,7 +246,9 @@ impl Relay {
             };
             match step {
                 Ok(Some(frame)) => return Ok(Some(frame)),
-                Ok(None) if self.ended => return Ok(self.last.take()),
+                Ok(None) if self.ended => {
+                    return Ok(self.last.take().or_else(|| self.trailers.take()));
+                }
                 Ok(None) => {}
                 Err((broke, refusal)) => {
                     return match self.cut(broke, refusal) {
@@ -290,7 +295,7 @@ impl Relay {
                 Ok(Some(frame))
             }
             Ok(Some(Piece::Trailers(trailers))) => {
-                self.last = Some(Frame::trailers(trailers));
+                self.trailers = Some(Frame::trailers(trailers));
                 Ok(None)
             }
             Ok(None) if self.left.is_none_or(|left| left == 0) => {
@@ -376,7 +381,7 @@ impl Relay {
         self.unseen = None;
         self.record.failed();
         self.held = None;
-        self.last = None;
+        (self.last, self.trailers) = (None, None);
         // What was looked at is not what went out.
         self.at_boundary = false;
         self.ends_badly(EndReason::Internal, refusal_for(EndReason::Internal))

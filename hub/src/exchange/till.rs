@@ -33,7 +33,7 @@ use std::time::Duration;
 use weft_proto::ids::{AccountId, ExchangeId, OwnerId};
 use weft_proto::meter::{Asked, Metered, RequestMeter};
 use weft_proto::model::ModelName;
-use weft_proto::money::{NanoUsd, Ratio};
+use weft_proto::money::{ListPrice, NanoUsd, Ratio};
 use weft_proto::prices::Label;
 use weft_proto::provider::Provider;
 use weft_proto::tables::routes::{Match, Metering};
@@ -124,21 +124,28 @@ impl Till {
             self.takes_later(ask)?;
         }
         let zone = self.0.terms.charge(caller.zone());
-        let model = model.unwrap_or_else(|| stands_for(metering));
         let at = self.0.clock.now();
         let usage = expected(&asked, metering);
-        // It may be served at any of them: the hold is for the dearest.
-        let quotes = ModelName::parse(model)
-            .map(|model| self.quotes(ask.provider, &model, places, at, zone))
-            .unwrap_or_default();
         let list = |quote: &Quote| {
             let rates = quote.rates(asked.service_tier, asked.geo)?;
             Some(price_of(&rates, &usage))
         };
+        let model = model.or_else(|| stands_for(metering));
+        // A long body may name its model behind what was read of it: then any of them may be meant.
+        let late = model.is_none();
+        if late && reading.is_whole() {
+            return Err(unnamed());
+        }
+        // It may be served at any of the places: the hold is for the dearest.
+        let quotes = match model.map(ModelName::parse) {
+            Some(Ok(model)) => self.quotes(ask.provider, &model, places, at, zone),
+            Some(Err(_)) => Vec::new(),
+            None => self.dearest(ask.provider, places, at, zone, list),
+        };
         let priced = quotes.into_iter().filter_map(|quote| Some((list(&quote)?, quote)));
         let Some((list, quote)) = priced.max_by_key(|(list, _)| list.pico()) else {
             return match money.unpriced {
-                Unpriced::Refuse => Err(not_priced(model)),
+                Unpriced::Refuse => Err(not_priced(model.unwrap_or_default())),
                 Unpriced::Free => Ok(None),
             };
         };
@@ -149,7 +156,7 @@ impl Till {
         let payer = Payer { user: caller.user(), key: caller.key(), limits: caller.limits() };
         let hold = self.0.ledger.hold(&payer, exchange, amount).await;
         let hold = hold.map_err(|refused| refusal(&refused, at))?;
-        Ok(Some(Tab::new(
+        let mut tab = Tab::new(
             self.clone(),
             exchange,
             hold,
@@ -159,7 +166,24 @@ impl Till {
             (money.on_abort.at(ask.provider), money.drain_max),
             caller.member_of(),
             usage.get(Class::Output),
-        )))
+        );
+        if late {
+            tab.names_its_model_late();
+        }
+        Ok(Some(tab))
+    }
+
+    /// The dearest price at each of these places.
+    fn dearest(
+        &self,
+        provider: Provider,
+        places: &BTreeSet<Option<Label>>,
+        at: Timestamp,
+        zone: Ratio,
+        list: impl Fn(&Quote) -> Option<ListPrice> + Copy,
+    ) -> Vec<Quote> {
+        let places = places.iter().take(PLACES_MAX).map(|place| place.as_ref().map(Label::as_str));
+        places.filter_map(|place| self.0.pricing.dearest(provider, place, at, zone, list)).collect()
     }
 
     /// The price at each of these places that has one, all by one book.
@@ -273,10 +297,10 @@ const fn is_charged(metering: Metering) -> bool {
     }
 }
 
-/// What the price book calls what has no model.
-const fn stands_for(metering: Metering) -> &'static str {
+/// What the price book calls what has no model; `None` where a model is wanted.
+const fn stands_for(metering: Metering) -> Option<&'static str> {
     match metering {
-        Metering::Container => "container",
+        Metering::Container => Some("container"),
         Metering::Free
         | Metering::StoredResponse
         | Metering::BatchResults
@@ -287,7 +311,7 @@ const fn stands_for(metering: Metering) -> &'static str {
         | Metering::Images
         | Metering::Transcription
         | Metering::Speech
-        | Metering::Realtime => "",
+        | Metering::Realtime => None,
     }
 }
 
@@ -317,12 +341,16 @@ fn hidden_output() -> Refusal {
     )
 }
 
-fn not_priced(model: &str) -> Refusal {
+pub(super) fn not_priced(model: &str) -> Refusal {
     let message = match model {
-        "" => "this path has no price on this hub".to_owned(),
+        "" => "no model has a price on this hub here".to_owned(),
         model => format!("the model {model} has no price on this hub"),
     };
     Refusal::forbidden("model_not_priced", message)
+}
+
+fn unnamed() -> Refusal {
+    Refusal::malformed("model_unknown", "the request names no model, so that nobody can price it")
 }
 
 fn refusal(refused: &HoldRefused, now: Timestamp) -> Refusal {

@@ -7,7 +7,8 @@
 
 use super::belongings::Guard;
 use super::refusal::Refusal;
-use super::till::Reading;
+use super::till::{Reading, not_priced};
+use crate::pricing::Quote;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -73,6 +74,8 @@ pub(super) struct Upload {
     taken: Arc<AtomicU64>,
     /// The model that routing was told of by a header; the body may name no other.
     expected: Option<String>,
+    /// What prices the model that the body has yet to name: one without a price is refused.
+    late: Option<Quote>,
     /// The objects that the body has named and on which there is no verdict yet.
     named: Vec<Reference>,
     /// Who gives it, once an account is chosen.
@@ -133,6 +136,7 @@ impl Upload {
             limits,
             taken,
             expected: None,
+            late: None,
             named: Vec::new(),
             guard: None,
             held: None,
@@ -153,6 +157,11 @@ impl Upload {
     pub(super) fn expect(&mut self, model: String) -> Result<(), Stopped> {
         self.expected = Some(model);
         self.hold_to_expected()
+    }
+
+    /// From here on the body may name such models only as have a price by `late`.
+    pub(super) fn priced_by(&mut self, late: Option<Quote>) {
+        self.late = late;
     }
 
     /// Reads until the body has ended or the replay buffer is full: what can be known, of the model
@@ -297,7 +306,13 @@ impl Upload {
         }
     }
 
-    fn hold_to_expected(&self) -> Result<(), Stopped> {
+    fn hold_to_expected(&mut self) -> Result<(), Stopped> {
+        if let Some(named) = self.scan.model()
+            && let Some(late) = self.late.take()
+            && late.for_model(named).is_none()
+        {
+            return Err(Stopped::Refused(not_priced(named)));
+        }
         match (&self.expected, self.scan.model()) {
             (Some(expected), Some(named)) if expected != named => {
                 let message = "the body names another model than the header weft-model";

@@ -83,6 +83,14 @@ impl Quote {
         Self::of(book, self.provider, &self.model, place, self.at, self.zone)
     }
 
+    /// The same for another model: for a request that names its model late. `None` where there is no
+    /// price.
+    #[must_use]
+    pub fn for_model(&self, model: &str) -> Option<Self> {
+        let place = self.place.as_ref().map(Label::as_str);
+        Self::of(Arc::clone(&self.book), self.provider, model, place, self.at, self.zone)
+    }
+
     /// The rates for what both meters read in the end, or what a request asks for. There are some
     /// for every tier: one that the book does not know is priced as standard, which
     /// [`Rates::tier`] tells.

@@ -111,11 +111,9 @@ pub use object::{
 pub use outcome::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes};
 pub use owner::{Owner, Owners};
 pub use page::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Page, PageSize};
-pub use price_book::{
-    Activation, BOOK_SIGNATURE_BYTES, BookVersion, KeptBook, PriceBooks,
-};
 pub use payout::{Payout, PayoutState, Payouts};
 pub use pending_bill::{PendingBill, PendingBills, TARGET_BYTES_MAX};
+pub use price_book::{Activation, BOOK_SIGNATURE_BYTES, BookVersion, KeptBook, PriceBooks};
 pub use receipt::{
     AgentChain, EVIDENCE_BYTES_MAX, FINDING_NAME_BYTES_MAX, FINDINGS_PER_AGENT_MAX, Finding,
     PEAKS_MAX, Receipts,

@@ -20,7 +20,10 @@ mod terms;
 mod users;
 
 use crate::store::repositories;
-use crate::{Activation, Agent, Code, Home, Invite, KeptBook, Key, KeyHash, Name, Object, Outcome, Owner, Page, Payout, SpkiHash, Store, StoreError, Subject, TokenHash, User};
+use crate::{
+    Activation, Agent, Code, Home, Invite, KeptBook, Key, KeyHash, Name, Object, Outcome, Owner,
+    Page, Payout, SpkiHash, Store, StoreError, Subject, TokenHash, User,
+};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::ops::Bound;

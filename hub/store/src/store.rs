@@ -1,8 +1,8 @@
 //! The bundle of all repositories.
 
 use crate::{
-    Agents, Codes, Invites, Keys, Ledger, Objects, Outcomes, Owners, Payouts, PendingBills, PriceBooks,
-    Receipts, StoreError, Terms, Users,
+    Agents, Codes, Invites, Keys, Ledger, Objects, Outcomes, Owners, Payouts, PendingBills,
+    PriceBooks, Receipts, StoreError, Terms, Users,
 };
 use async_trait::async_trait;
 use std::fmt;

@@ -148,7 +148,10 @@ async fn a_dispute_is_listed_with_its_finding_proven_offline_and_decided_once() 
 
     let listed = hub.cli_json(&["ledger", "disputes"]);
     let found = &listed[0]["findings"][0];
-    assert_eq!((&listed[0]["exchange"], &listed[0]["state"]), (&json!(exchange), &json!("disputed")));
+    assert_eq!(
+        (&listed[0]["exchange"], &listed[0]["state"]),
+        (&json!(exchange), &json!("disputed"))
+    );
     assert_eq!((&found["name"], &found["seq"]), (&json!("usage_inflated"), &json!(2)));
     assert!(hub.cli(&["ledger", "disputes"]).contains("usage_inflated"));
     assert_eq!(hub.cli_json(&["ledger", "findings"]), json!([found]));

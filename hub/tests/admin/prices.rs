@@ -18,7 +18,7 @@ async fn a_new_hub_has_prices_and_takes_others_when_it_is_told_to() {
     assert_eq!(listed["books"][0]["active"], true);
     let shown = hub.cli_json(&["prices", "show", "--model", "gpt-5.4"]);
     assert_eq!(shown["hash"], bundled);
-    assert_eq!(shown["rows"][0]["prices"]["input"].as_str().map(str::len).is_some(), true);
+    assert!(shown["rows"][0]["prices"]["input"].is_string());
     let table = hub.cli(&["prices", "show", "--model", "claude-opus-5-5"]);
     assert!(table.contains("anthropic") && table.contains("cache_write_1h 0.000008"), "{table}");
     let deepseek = hub.cli_json(&["prices", "show", "--model", "deepseek-flash"]);

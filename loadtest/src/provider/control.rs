@@ -293,10 +293,8 @@ impl Control {
             _ => {
                 let class = Class::from_name(key);
                 let class = class.ok_or_else(|| ControlError::Unknown(key.to_owned()))?;
-                let max = match class {
-                    Class::WebSearch | Class::WebFetch | Class::FileSearch => CALLS_MAX,
-                    _ => UNITS_MAX,
-                };
+                let calls = [Class::WebSearch, Class::WebFetch, Class::FileSearch];
+                let max = if calls.contains(&class) { CALLS_MAX } else { UNITS_MAX };
                 let units = value.parse().ok().filter(|units| *units <= max);
                 let units = units.ok_or_else(|| wrong(key, value))?;
                 self.usage.get_or_insert_default().set(class, units);

@@ -56,6 +56,7 @@ pub(super) struct AgentHost {
     weather: Weather,
     trace: Trace,
     lives: AtomicU64,
+    crashes: AtomicU64,
     running: Mutex<Option<Running>>,
 }
 
@@ -89,6 +90,7 @@ impl AgentHost {
             weather,
             trace,
             lives: AtomicU64::new(0),
+            crashes: AtomicU64::new(0),
             running: Mutex::new(None),
         })
     }
@@ -180,7 +182,13 @@ impl AgentHost {
 
     /// The process is about to die.
     pub(super) fn crashed(&self) {
+        self.crashes.fetch_add(1, Ordering::Relaxed);
         *self.running() = None;
+    }
+
+    /// Whether the process has died at least once, without a last word.
+    pub(super) fn has_crashed(&self) -> bool {
+        self.crashes.load(Ordering::Relaxed) > 0
     }
 
     /// Where its ledger is.

@@ -371,7 +371,8 @@ fn against_the_table(plan: &RequestPlan, at: &ProviderSaw, one: &Agreed) -> Vec<
     let (input, output) = (usage.input_total(), usage.output_total());
     let Figures { input: true_input, output: true_output, told } = plan.figures;
     let (charged, end) = (settlement.outlay.charge.is_positive(), settlement.end);
-    let left = matches!(end, EndReason::UserAbort | EndReason::SlowReader);
+    // Of a hub that died nobody knows whether its user had left: what the receipt proves is charged.
+    let left = matches!(end, EndReason::UserAbort | EndReason::SlowReader | EndReason::Internal);
     let reported = charged && settlement.metered.basis == Basis::Reported;
     let mut wrong = Vec::new();
     if reported && !(told && (input, output) == (true_input, true_output)) {
@@ -431,6 +432,11 @@ fn kept(
     let mut all = Vec::new();
     let always = Timestamp::from_micros(0)..Timestamp::from_micros(u64::MAX);
     rows(&data, &always, true, |row| all.push(row.clone()))?;
+    // Whatever ends an exchange, a process that lives can say what it came to.
+    if !host.has_crashed() {
+        let lost = all.iter().filter(|row| row.close.end == End::Interrupted);
+        wrong.extend(lost.map(|row| format!("{} lost the thread: {}", host.name, shown(row))));
+    }
     let income_nanos = verifier.totals().income_nanos;
     let name = host.name.clone();
     Ok((Some(Kept { name, agent, owner, income_nanos, rows: all }), wrong))

@@ -100,6 +100,7 @@ impl HubHost {
             invites: self.store.invites(),
             agents: self.store.agents(),
             trust: Arc::clone(&trust),
+            wallets: Wallets::new(&*self.store, Arc::clone(&clock), Arc::clone(&chance)),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&chance),
         };

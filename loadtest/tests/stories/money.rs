@@ -5,6 +5,8 @@
 mod backups;
 #[path = "money/books.rs"]
 mod books;
+#[path = "money/dialects.rs"]
+mod dialects;
 #[path = "money/kills.rs"]
 mod kills;
 #[path = "money/later.rs"]

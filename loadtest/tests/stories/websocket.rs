@@ -312,6 +312,24 @@ async fn an_agent_that_did_not_announce_websockets_is_not_asked_for_one() {
     world.end().await.unwrap();
 }
 
+/// An agent of before, which keeps no ledger: it could prove nothing of what it serves.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_keeps_no_ledger_is_given_nothing_that_has_a_price() {
+    let mut world = begin(Plan { agents: 0, ..Plan::default() }).await;
+    let mut old = Hostile::join(&world, "old");
+    old.features = weft_proto::wire::control::Features::WEBSOCKET;
+    let (connection, _send, _recv) = old.session(&mut world).await;
+    let refused = Ask::chat(&world, true, "").over(&world, Version::H2).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.text().contains("no_ledger_agent"), "{refused:?}");
+    let asked = connection.accept_bi();
+    let asked = timeout(std::time::Duration::from_millis(200), asked).await;
+    assert!(asked.is_err(), "the agent was asked");
+    let row = row(&world).await;
+    assert_eq!((&row["end"], &row["attempts"]), (&"refused".into(), &0.into()), "{row}");
+    world.end().await.unwrap();
+}
+
 /// The newest record, once its user's end of the WebSocket is known.
 async fn gone(world: &World) -> Record {
     timeout(LIMIT, world.provider.last_ended()).await.expect("the provider knows")

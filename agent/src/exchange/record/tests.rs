@@ -124,7 +124,8 @@ async fn a_proper_end_claims_the_owners_share_of_the_list_price() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stored_response_that_is_read_again_took_nothing_unless_the_hub_bills_it_by_that_reading() {
+async fn a_stored_response_that_is_read_again_took_nothing_unless_the_hub_bills_it_by_that_reading()
+{
     const STORED: &str = r#"{"id":"resp_1","object":"response","status":"completed","model":"m",
         "output":[],"usage":{"input_tokens":1000,"output_tokens":100,"total_tokens":1100}}"#;
     for (billed, units, income) in [(false, 0, 0), (true, 1000, 2_240_000)] {

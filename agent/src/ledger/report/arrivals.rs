@@ -29,8 +29,10 @@ impl Arrivals {
         if self.offers.len() >= OFFERS_MAX {
             let waits = |hash: &BookHash| self.early.iter().any(|(early, _)| early == hash);
             let goes = self.offers.keys().copied().find(|hash| !waits(hash));
-            goes.or_else(|| self.offers.keys().next().copied())
-                .map(|hash| self.offers.remove(&hash));
+            let goes = goes.or_else(|| self.offers.keys().next().copied());
+            if let Some(hash) = goes {
+                self.offers.remove(&hash);
+            }
         }
         self.offers.insert(offer.hash, offer);
     }

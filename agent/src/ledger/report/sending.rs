@@ -28,12 +28,21 @@ pub(super) struct Sending {
     in_flight: BTreeSet<Position>,
     /// Something was sent since the last checkpoint that is not about checkpoints.
     news: bool,
+    /// Behind which close the next claims begin; none where all were claimed again.
+    claimed: Option<Position>,
 }
 
 impl Sending {
     pub(super) async fn open(connection: &Connection, next: Position) -> Result<Self, StreamError> {
         let sender = receipts::open(connection).await?;
-        Ok(Self { sender, next, began: next, in_flight: BTreeSet::new(), news: false })
+        Ok(Self {
+            sender,
+            next,
+            began: next,
+            in_flight: BTreeSet::new(),
+            news: false,
+            claimed: None,
+        })
     }
 
     pub(super) fn stopped(
@@ -95,7 +104,11 @@ impl Sending {
 
     /// Claims again what the hub had before this stream, or has had for long, without a final word.
     pub(super) async fn claim_again(&mut self, ledger: &Ledger) -> Result<(), Halted> {
-        let open = ledger.unacknowledged(None, CLAIMS_AGAIN_MAX).await?;
+        let open = ledger.unacknowledged(self.claimed, CLAIMS_AGAIN_MAX).await?;
+        let (first, more) = (self.claimed, open.len() == CLAIMS_AGAIN_MAX);
+        // Those that wait for a person's decision must not keep the others from being claimed.
+        self.claimed = open.last().map(|close| close.position).filter(|_| more);
+        let last = self.claimed;
         let mut frames = Vec::new();
         let mut unanswered = BTreeSet::new();
         for close in open.into_iter().filter(|close| close.position < self.next) {
@@ -111,7 +124,11 @@ impl Sending {
                 frames.push(claim);
             }
         }
-        self.in_flight = unanswered;
+        let looked_at = |at: &Position| {
+            first.is_none_or(|first| *at > first) && last.is_none_or(|last| *at <= last)
+        };
+        self.in_flight.retain(|at| !looked_at(at));
+        self.in_flight.extend(unanswered);
         for frames in frames.chunks(TOGETHER) {
             self.sender.send(frames).await?;
         }

@@ -73,7 +73,7 @@ impl Reading {
     }
 
     /// Whether that is all.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.lock().whole
     }
 
@@ -112,6 +112,9 @@ pub(in super::super) struct Tab {
     pub(super) drain_max: Duration,
     /// The owner whose house the user belongs to.
     pub(super) member_of: Option<OwnerId>,
+    /// The request names its model behind what was read before it was held for: the quote is the
+    /// dearest one until then.
+    late: bool,
     served: Option<Served>,
     tier: Ratio,
     reached: Reached,
@@ -152,6 +155,7 @@ impl Tab {
             on_abort,
             drain_max,
             member_of,
+            late: false,
             served: None,
             tier: Ratio::ZERO,
             reached: Reached::Planned,
@@ -161,6 +165,16 @@ impl Tab {
             folded: Usage::NONE,
             end: EndReason::Internal,
         }
+    }
+
+    /// The request has yet to name its model.
+    pub(super) const fn names_its_model_late(&mut self) {
+        self.late = true;
+    }
+
+    /// What prices the model that the request has yet to name; `None` where it has named it.
+    pub(in super::super) fn late(&self) -> Option<Quote> {
+        self.late.then(|| self.quote.clone())
     }
 
     /// The price at an account of this place; `None` where the book has none.
@@ -184,7 +198,8 @@ impl Tab {
             lease: hold.lease(),
             counter: hold.counter(),
             book: self.quote.hash(),
-            model: self.quote.model().to_owned(),
+            // Both ends will have read it in the same bytes.
+            model: if self.late { String::new() } else { self.quote.model().to_owned() },
             place: self.quote.place().cloned(),
             tier: self.tier,
             cap,
@@ -416,6 +431,11 @@ impl Tab {
             return;
         }
         let asked = self.reading.asked();
+        if self.late
+            && let Some(quote) = asked.model.as_deref().and_then(|m| self.quote.for_model(m))
+        {
+            self.quote = quote;
+        }
         let proper = self.end == EndReason::Complete;
         let read = match self.meter.take() {
             Some(meter) if self.begun || proper => meter.end(&asked, proper),
@@ -430,7 +450,7 @@ impl Tab {
         );
         self.till.charged(leg.outlay.charge, leg.metered.basis);
         // What it will have cost is known, and billed, when it has been made.
-        match later.then(|| self.exchange) {
+        match later.then_some(self.exchange) {
             Some(exchange) => {
                 if let Some(kept) = hold.settle_apart(leg) {
                     self.till.later().keep_hold(exchange, kept);

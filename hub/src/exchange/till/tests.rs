@@ -138,7 +138,8 @@ impl House {
 
     /// The same, where the body may go on.
     async fn opened(&self, body: &str, whole: bool) -> Result<(ExchangeId, Option<Tab>), Refusal> {
-        let path = "/v1/chat/completions";
+        let responds = body.contains("\"input\":");
+        let path = if responds { "/v1/responses" } else { "/v1/chat/completions" };
         let target = Target::parse(path).unwrap();
         let route = routes::find(Provider::OpenAi, &Method::POST, path).unwrap();
         let ask = Ask { provider: Provider::OpenAi, target, route };
@@ -335,6 +336,34 @@ async fn nobody_is_admitted_beyond_the_balance_and_each_refusal_says_what_helps(
     let refused = poor.open(CHAT).await.unwrap_err();
     assert_eq!(refused.cause(), "insufficient_credit");
     assert_eq!(refused.status(), StatusCode::PAYMENT_REQUIRED);
+}
+
+#[tokio::test]
+async fn what_is_made_later_costs_nothing_at_first_and_keeps_what_was_held_for_it() {
+    const LATER: &str = r#"{"model":"m","background":true,"max_output_tokens":10,"input":"a b"}"#;
+    let queued = r#"{"id":"resp_1","status":"queued","background":true,"usage":null,"output":[]}"#;
+    let house = House::with("0.000170", |_| {}).await;
+    let (exchange, mut tab) = house.dispatched(LATER).await;
+    assert!(tab.asks_later());
+    let held = tab.hold.as_ref().expect("a hold").amount();
+    tab.answers(StatusCode::OK, &json_answer());
+    assert!(tab.sees(queued.as_bytes()));
+    tab.ended(EndReason::Complete);
+    drop(tab);
+    let settled = house.settled(exchange).await.settlement;
+    assert_eq!((settled.outlay.charge, settled.metered.basis), (NanoUsd::ZERO, Basis::Reported));
+    // As many as the rest of the balance carries get in, and no more.
+    let mut tabs = Vec::new();
+    let refused = loop {
+        match house.open(LATER).await {
+            Ok((_, tab)) => tabs.push(tab.expect("a tab")),
+            Err(refused) => break refused,
+        }
+        assert!(tabs.len() < 100);
+    };
+    assert_eq!(refused.cause(), "credit_held");
+    let count = i64::try_from(tabs.len()).unwrap();
+    assert!((count + 1) * held.nanos() <= 170_000, "{count} beside the one that is made");
 }
 
 #[tokio::test]

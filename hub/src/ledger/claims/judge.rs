@@ -243,9 +243,19 @@ fn compare(claim: &Claim, record: &Record) -> Judged {
 /// Both had all of it, by the same code: nothing may differ.
 fn exactly(claim: &Claim, record: &Record) -> Judged {
     let close = &claim.close;
+    // Nothing was used: how it was counted means nothing.
+    if close.usage.is_none() && record.usage.is_none() && close.income == record.income {
+        return Judged::Pay(record.income);
+    }
     if close.usage != record.usage {
         let inflated =
             Class::ALL.into_iter().any(|class| close.usage.get(class) > record.usage.get(class));
+        // A provider may answer before it has taken all of a request: of one that tells no figures
+        // the agent then counts less than the hub has sent. The smaller sum is beyond dispute.
+        let counted = close.basis != Basis::Reported && record.basis != Basis::Reported;
+        if counted && !inflated {
+            return Judged::Pay(record.income.min(close.income));
+        }
         return Judged::Dispute(if inflated {
             Difference::UsageInflated
         } else {

@@ -1,9 +1,7 @@
 //! The agents' chains in memory.
 
 use super::Memory;
-use crate::{
-    AgentChain, FINDINGS_PER_AGENT_MAX, Finding, Page, PageSize, Receipts, StoreError,
-};
+use crate::{AgentChain, FINDINGS_PER_AGENT_MAX, Finding, Page, PageSize, Receipts, StoreError};
 use async_trait::async_trait;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

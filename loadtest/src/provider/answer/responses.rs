@@ -96,7 +96,7 @@ pub(crate) fn streamed(turn: &Turn) -> Answer {
         ]
     })
     .flatten();
-    Answer::events(opening.chain(deltas).chain(closing)).billed(&billed)
+    Answer::events(opening.chain(deltas).chain(closing)).billed(billed)
 }
 
 /// The items ahead of the message.

@@ -35,6 +35,8 @@ pub(crate) struct Hostile {
     endpoint: Endpoint,
     name: String,
     hub: std::net::SocketAddr,
+    /// What it says that it can do: it keeps a ledger, or it would be given nothing that has a price.
+    pub(crate) features: Features,
 }
 
 impl Hostile {
@@ -56,6 +58,7 @@ impl Hostile {
             endpoint: endpoint::agent(udp, &OsEntropy).unwrap(),
             name: server_name(invite.hub()).to_str().into_owned(),
             hub: world.hub.agents(),
+            features: Features::LEDGER,
         }
     }
 
@@ -80,6 +83,7 @@ impl Hostile {
             endpoint: self.endpoint.clone(),
             name: other.name.clone(),
             hub: other.hub,
+            features: self.features,
         }
     }
 
@@ -100,7 +104,7 @@ impl Hostile {
             instance: InstanceId::generate(&SystemClock, &OsEntropy),
             slot: 0,
             generation: 1,
-            features: Features::default(),
+            features: self.features,
             build: "hostile".to_owned(),
         })
     }

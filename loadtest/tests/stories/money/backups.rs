@@ -88,8 +88,7 @@ async fn an_agent_of_yesterday_begins_a_new_epoch_and_is_paid_nothing_twice() {
     served(&world, 2).await;
     let yesterday = agreed(&world, &[USER]).await;
     let file = world.dir().join("yesterday.tar");
-    let (program, data) =
-        (world.binaries().agent_sim(), world.agents[0].agent.data().to_owned());
+    let (program, data) = (world.binaries().agent_sim(), world.agents[0].agent.data().to_owned());
     say(&program, &data, &["backup", "--to", &file.display().to_string()]);
     served(&world, 3).await;
     let today = agreed(&world, &[USER]).await;

@@ -75,9 +75,8 @@ fn chats(world: &World) -> Vec<Shape> {
         ),
         shape(
             "chat, with sound and a prediction",
-            post(openai, &chat("gpt-4o", false)).sim(
-                "input=5,input_audio=31,output=7,output_audio=19,rejected_prediction=3",
-            ),
+            post(openai, &chat("gpt-4o", false))
+                .sim("input=5,input_audio=31,output=7,output_audio=19,rejected_prediction=3"),
         ),
         Shape {
             percent: 50,
@@ -116,10 +115,7 @@ fn answers(world: &World) -> Vec<Shape> {
             "response, failed",
             response(world, responses, true).sim("finish=failed,input=40,output=4"),
         ),
-        shape(
-            "response, echoing",
-            response(world, responses, false).sim("echo,input=44,output=4"),
-        ),
+        shape("response, echoing", response(world, responses, false).sim("echo,input=44,output=4")),
         shape(
             "azure's response, streamed",
             response(world, "/azure/openai/v1/responses", true).sim("input=13,output=5"),

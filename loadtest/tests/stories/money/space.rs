@@ -43,18 +43,17 @@ async fn what_an_agent_cannot_write_down_it_does_not_call() {
 
     // As long as it is now, the log may be; and no longer.
     let names = std::fs::read_dir(data.join("ledger")).unwrap();
-    let sizes = names.map(|entry| entry.unwrap()).filter(|entry| {
-        entry.file_name().to_string_lossy().starts_with("log-")
-    });
+    let sizes = names
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("log-"));
     let longest = sizes.map(|entry| entry.metadata().unwrap().len()).max().unwrap();
     let process = Pid::from_raw(i32::try_from(world.agents[0].process.id()).unwrap());
     let limit = Rlimit { current: Some(longest), maximum: None };
     prlimit(process, Resource::Fsize, limit).unwrap();
     for version in VERSIONS {
-        for (ask, kind) in [
-            (Ask::chat(&world, true, ""), "message"),
-            (Ask::message(&world, false, ""), "message"),
-        ] {
+        for (ask, kind) in
+            [(Ask::chat(&world, true, ""), "message"), (Ask::message(&world, false, ""), "message")]
+        {
             let answer = ask.over(&world, version).await;
             assert!((500..600).contains(&answer.status), "{} {}", answer.status, answer.text());
             let error = &answer.json()["error"];

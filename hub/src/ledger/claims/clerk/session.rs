@@ -194,8 +194,7 @@ impl Session {
     /// [`SessionError`]: the session is of no more use. Nothing is lost, for it all comes again.
     pub async fn take(&mut self, receipts: Vec<Receipt>) -> Result<Vec<HubMessage>, SessionError> {
         let mut chain = self.chain.take().ok_or(SessionError::NotGreeted)?;
-        let (mut claims, mut statements, mut words) =
-            (Vec::<Claim>::new(), Vec::new(), Vec::new());
+        let (mut claims, mut statements, mut words) = (Vec::<Claim>::new(), Vec::new(), Vec::new());
         let mut broken = None;
         for receipt in receipts {
             let step = match receipt {
@@ -303,6 +302,15 @@ impl Session {
                     self.keep_claim(difference.name(), &claim, record.as_ref()).await?;
                     answers.push(self.clerk.answer(&claim, LegVerdict::Dispute));
                     answered.push((claim, record));
+                }
+                Judged::Refuse(Cause::Unproven) => {
+                    // It says itself that it knows nothing, and neither does the hub: that accuses
+                    // nobody.
+                    tracing::info!(
+                        agent = %self.agent, exchange = %claim.exchange(),
+                        "a claim that nothing proves is refused"
+                    );
+                    acks.push(ack(&claim, Verdict::Refused, NanoUsd::ZERO));
                 }
                 Judged::Refuse(cause) => {
                     self.keep_claim(cause.name(), &claim, record.as_ref()).await?;

@@ -59,9 +59,8 @@ async fn a_person_pays_a_dispute_once_and_the_agent_is_told_for_good() {
     }
     let said = decisions(&hub).await;
     let amount = income(90);
-    let wanted = format!(
-        "exchange={exchange}\ndecision=pay\namount={amount}\nreason=looked at both logs\n"
-    );
+    let wanted =
+        format!("exchange={exchange}\ndecision=pay\namount={amount}\nreason=looked at both logs\n");
     assert_eq!(said, [wanted], "once");
     for other in [Decision::Refuse, Decision::Pay(income(91))] {
         let otherwise = wallets.decide(exchange, other, &why).await;

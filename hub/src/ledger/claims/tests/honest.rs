@@ -67,6 +67,14 @@ async fn of_a_cut_that_was_counted_here_the_smaller_figure_is_paid_without_a_dis
 }
 
 #[tokio::test]
+async fn nothing_used_is_nothing_however_it_was_counted() {
+    let close = |close| Close { basis: Basis::Estimated, ..close };
+    let (hub, _, word) = one(EndReason::AccountFault, 0, close).await;
+    assert_eq!(word, (Verdict::Paid, NanoUsd::ZERO));
+    assert!(hub.findings().await.is_empty());
+}
+
+#[tokio::test]
 async fn an_agent_that_lost_the_thread_is_paid_what_the_hub_has_metered() {
     let lost = |close| Close {
         end: End::Interrupted,
