@@ -20,7 +20,7 @@ mod statement;
 mod verify;
 
 pub use codes::{CODE_TEXT_BYTES, MadeCodes};
-pub use disputes::Decision;
+pub use disputes::{Decision, Proves};
 pub use statement::{Line, LineKind, Statement};
 pub use verify::{Finding, Report};
 

@@ -13,7 +13,7 @@ mod runs;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
-use weft_loadtest::identity::command::mesh;
+use weft_loadtest::identity::command::begin;
 use weft_loadtest::identity::place::Upstream;
 use weft_loadtest::mesh::World;
 
@@ -23,7 +23,7 @@ const UPSTREAMS: [Upstream; 2] = [Upstream::H1, Upstream::H2];
 /// A world whose accounts speak `upstream`.
 async fn world(upstream: Upstream) -> World {
     let executable = Path::new(env!("CARGO_BIN_EXE_weft-loadtest"));
-    let begun = timeout(Duration::from_secs(60), World::begin(executable, mesh(upstream))).await;
+    let begun = timeout(Duration::from_secs(60), begin(executable, upstream)).await;
     match begun.expect("the world begins in time") {
         Ok(world) => world,
         Err(error) => panic!("{error}"),

@@ -3,6 +3,7 @@
 use super::credit::memo;
 use super::extract::{Body, Listed, Params, Subject, page_size, parse, time_text};
 use super::{Problem, Rooms};
+use crate::ledger::claims::Evidence;
 use crate::wallets::Decision;
 use axum::Json;
 use axum::extract::State;
@@ -155,7 +156,7 @@ pub(super) async fn decide(
     };
     let reason = memo("reason", Some(&said.reason))?
         .ok_or_else(|| Problem::invalid("reason: say why, it stands in the journal"))?;
-    let agreed = rooms.wallets.decide(exchange, decision, &reason).await?;
+    let agreed = rooms.wallets.decide(exchange, decision, &reason, Evidence::claimed_by).await?;
     Ok(Json(with_findings(&rooms, &agreed).await?))
 }
 

@@ -5,13 +5,15 @@
 //! acknowledgement.
 
 use super::{NotDone, Wallets, note};
-use crate::ledger::claims::Evidence;
 use weft_proto::ids::ExchangeId;
 use weft_proto::money::NanoUsd;
 use weft_store::{
     Agreed, ClaimRef, JournalKind, JournalNote, LegAnswer, LegAnswered, LegState, LegVerdict, Memo,
     PAGE_ROWS_MAX, PageSize,
 };
+
+/// What a kept evidence says that the claim claims, where it is about it.
+pub type Proves = fn(&[u8], &ClaimRef) -> Option<NanoUsd>;
 
 /// What is decided about a disputed agent leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,8 @@ impl Wallets {
     /// Decides the dispute of an exchange. What is paid is the owner's at once: whoever decides has
     /// looked, and there is no further window. May be repeated.
     ///
+    /// `proves` reads the evidence.
+    ///
     /// # Errors
     /// [`NotDone::NotDisputed`] where the leg is not disputed, or was decided otherwise;
     /// [`NotDone::AboveDispute`] for more than the hub's record or the agent's claim says;
@@ -62,6 +66,7 @@ impl Wallets {
         exchange: ExchangeId,
         decision: Decision,
         reason: &Memo,
+        proves: Proves,
     ) -> Result<Agreed, NotDone> {
         let agreed = self.settled(exchange).await?;
         if decision.is_done(&agreed) {
@@ -72,7 +77,7 @@ impl Wallets {
         }
         let (verdict, amount) = match decision {
             Decision::Pay(amount) => {
-                self.payable(&agreed, amount).await?;
+                self.payable(&agreed, amount, proves).await?;
                 ("pay", amount)
             }
             Decision::Refuse => ("refuse", NanoUsd::ZERO),
@@ -107,13 +112,18 @@ impl Wallets {
     }
 
     /// Sees that so much may be paid.
-    async fn payable(&self, agreed: &Agreed, amount: NanoUsd) -> Result<(), NotDone> {
+    async fn payable(
+        &self,
+        agreed: &Agreed,
+        amount: NanoUsd,
+        proves: Proves,
+    ) -> Result<(), NotDone> {
         if !amount.is_positive() {
             return Err(NotDone::Amount);
         }
         let income = agreed.settlement.outlay.income;
         let claimed = match &agreed.leg.claim {
-            Some(claim) => self.claimed(agreed.settlement.exchange, claim).await?,
+            Some(claim) => self.claimed(agreed.settlement.exchange, claim, proves).await?,
             None => None,
         };
         let (most, why) = match claimed {
@@ -129,10 +139,10 @@ impl Wallets {
         &self,
         exchange: ExchangeId,
         claim: &ClaimRef,
+        proves: Proves,
     ) -> Result<Option<NanoUsd>, NotDone> {
         let size = PageSize::clamped(PAGE_ROWS_MAX);
         let findings = self.0.receipts.findings_about(exchange, size).await?;
-        let kept = findings.iter().filter_map(|found| Evidence::decode(&found.evidence).ok());
-        Ok(kept.filter(|evidence| evidence.is_about(claim)).find_map(|found| found.claimed()))
+        Ok(findings.iter().find_map(|found| proves(&found.evidence, claim)))
     }
 }

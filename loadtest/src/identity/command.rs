@@ -5,6 +5,7 @@ use super::run::{Plan, Report, run};
 use crate::mesh::World;
 use crate::mesh::world;
 use anyhow::Context;
+use std::path::Path;
 
 /// Exchanges under way at once, where nothing else is said.
 const AT_ONCE: usize = 6;
@@ -61,15 +62,29 @@ pub async fn execute(args: Args) -> anyhow::Result<()> {
 
 async fn over(upstream: Upstream, plan: &Plan) -> anyhow::Result<Report> {
     let own = std::env::current_exe().context("where is this program?")?;
-    let world = World::begin(&own, mesh(upstream)).await?;
+    let world = begin(&own, upstream).await?;
     let report = run(&world, plan).await;
     world.end().await?;
     Ok(report)
 }
 
-/// The world in which exchanges over `upstream` are played.
-#[must_use]
-pub fn mesh(upstream: Upstream) -> world::Plan {
+/// What the user of such a world has beside its usual credit: megabytes of text are dear to speak.
+const CREDIT: &str = "1000000.00";
+
+/// Begins a world in which exchanges over `upstream` are played; `executable` is this program's.
+///
+/// # Errors
+/// Why it does not begin.
+///
+/// # Cancel safety
+/// A dropped call takes down what had begun.
+pub async fn begin(executable: &Path, upstream: Upstream) -> anyhow::Result<World> {
+    let world = World::begin(executable, mesh(upstream)).await?;
+    world.hub.credit(world::USER, CREDIT)?;
+    Ok(world)
+}
+
+fn mesh(upstream: Upstream) -> world::Plan {
     let account = match upstream {
         Upstream::H1 => Vec::new(),
         Upstream::H2 => vec!["--http2"],

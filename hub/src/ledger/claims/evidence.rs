@@ -229,6 +229,12 @@ impl Evidence {
         self.close.as_ref().is_some_and(|close| *Hash::leaf(close).as_bytes() == claim.hash)
     }
 
+    /// What the disputed `claim` claims, by the bytes of an evidence that is about it.
+    #[must_use]
+    pub fn claimed_by(bytes: &[u8], claim: &ClaimRef) -> Option<NanoUsd> {
+        Self::decode(bytes).ok().filter(|kept| kept.is_about(claim))?.claimed()
+    }
+
     fn finds_in_chain(&self, entry: &Bytes, hub: HubId, key: &PublicKey) -> Option<&'static str> {
         if let Some(taken) = &self.taken {
             let mut chain = Chain::resume(taken, hub)?;

@@ -2,6 +2,7 @@
 //! the agent as a final word, and done once.
 
 use super::world::{Agent, Hub, income, usage};
+use crate::ledger::claims::Evidence;
 use crate::wallets::{Decision, NotDone, Wallets};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,17 +43,20 @@ async fn a_person_pays_a_dispute_once_and_the_agent_is_told_for_good() {
     let (hub, why) = (Hub::new(11), Memo::parse("looked at both logs").expect("a memo"));
     let (mut agent, wallets) = (Agent::new(&hub, 5), wallets(&hub));
     let exchange = disputed(&hub, &mut agent, 130).await;
-    let above = wallets.decide(exchange, Decision::Pay(income(101)), &why).await;
+    let above =
+        wallets.decide(exchange, Decision::Pay(income(101)), &why, Evidence::claimed_by).await;
     assert!(
         matches!(above, Err(NotDone::AboveDispute { most, .. }) if most == income(100)),
         "{above:?}"
     );
-    let nothing = wallets.decide(exchange, Decision::Pay(NanoUsd::ZERO), &why).await;
+    let nothing =
+        wallets.decide(exchange, Decision::Pay(NanoUsd::ZERO), &why, Evidence::claimed_by).await;
     assert!(matches!(nothing, Err(NotDone::Amount)), "{nothing:?}");
     assert!(decisions(&hub).await.is_empty(), "what is not done is not written");
 
     for _ in 0..2 {
-        let decided = wallets.decide(exchange, Decision::Pay(income(90)), &why).await;
+        let decided =
+            wallets.decide(exchange, Decision::Pay(income(90)), &why, Evidence::claimed_by).await;
         let leg = decided.expect("decided").leg;
         assert_eq!((leg.state, leg.paid), (LegState::Paid, income(90)));
         assert!(leg.claim.is_some(), "the claim stands");
@@ -63,7 +67,7 @@ async fn a_person_pays_a_dispute_once_and_the_agent_is_told_for_good() {
         format!("exchange={exchange}\ndecision=pay\namount={amount}\nreason=looked at both logs\n");
     assert_eq!(said, [wanted], "once");
     for other in [Decision::Refuse, Decision::Pay(income(91))] {
-        let otherwise = wallets.decide(exchange, other, &why).await;
+        let otherwise = wallets.decide(exchange, other, &why, Evidence::claimed_by).await;
         assert!(matches!(otherwise, Err(NotDone::NotDisputed("paid"))), "{otherwise:?}");
     }
 
@@ -76,7 +80,8 @@ async fn a_person_pays_a_dispute_once_and_the_agent_is_told_for_good() {
     let wallet = ledger.balance(LedgerAccount::Wallet(hub.owner)).await.expect("read");
     assert_eq!(wallet.posted(), income(90));
     assert!(ledger.sums().await.expect("read").agree());
-    let again = wallets.decide(exchange, Decision::Pay(income(90)), &why).await;
+    let again =
+        wallets.decide(exchange, Decision::Pay(income(90)), &why, Evidence::claimed_by).await;
     assert_eq!(again.expect("as it stands").leg.state, LegState::Vested);
 }
 
@@ -85,12 +90,16 @@ async fn a_refused_dispute_pays_nothing_and_a_claim_of_less_bounds_what_is_paid(
     let (hub, why) = (Hub::new(12), Memo::parse("its log is cut").expect("a memo"));
     let (mut agent, wallets) = (Agent::new(&hub, 5), wallets(&hub));
     let exchange = disputed(&hub, &mut agent, 60).await;
-    let above = wallets.decide(exchange, Decision::Pay(income(100)), &why).await;
+    let above =
+        wallets.decide(exchange, Decision::Pay(income(100)), &why, Evidence::claimed_by).await;
     assert!(
         matches!(above, Err(NotDone::AboveDispute { most, .. }) if most == income(60)),
         "{above:?}"
     );
-    let refused = wallets.decide(exchange, Decision::Refuse, &why).await.expect("decided");
+    let refused = wallets
+        .decide(exchange, Decision::Refuse, &why, Evidence::claimed_by)
+        .await
+        .expect("decided");
     assert_eq!((refused.leg.state, refused.leg.paid), (LegState::Refused, NanoUsd::ZERO));
     agent.report(&hub).await;
     assert_eq!(agent.words[&(exchange, 1)], (Verdict::Refused, NanoUsd::ZERO));
@@ -99,9 +108,10 @@ async fn a_refused_dispute_pays_nothing_and_a_claim_of_less_bounds_what_is_paid(
     // What was never disputed, and what nobody knows.
     let paid = hub.ticket(1_000_000);
     hub.settle(&paid, agent.id, 7, EndReason::Complete).await;
-    let open = wallets.decide(paid.exchange, Decision::Refuse, &why).await;
+    let open = wallets.decide(paid.exchange, Decision::Refuse, &why, Evidence::claimed_by).await;
     assert!(matches!(open, Err(NotDone::NotDisputed("open"))), "{open:?}");
-    let unknown = wallets.decide(hub.ticket(1).exchange, Decision::Refuse, &why).await;
+    let unknown =
+        wallets.decide(hub.ticket(1).exchange, Decision::Refuse, &why, Evidence::claimed_by).await;
     assert!(matches!(unknown, Err(NotDone::Unknown(_))), "{unknown:?}");
     assert_eq!(decisions(&hub).await.len(), 1);
 }
