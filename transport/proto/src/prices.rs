@@ -19,7 +19,7 @@
 //! are told apart by none of these are refused when the book is made ([`BookError::Ambiguous`]).
 //!
 //! # Classes without a price
-//! What a row says nothing of is priced by the one table in [`fallback`]. A class that has no price
+//! What a row says nothing of is priced by the one table in [`fallback()`]. A class that has no price
 //! even so makes the usage unpriceable ([`Rates::list`] is `None`): nothing is ever free by omission,
 //! except the classes that the table names as such.
 //!

@@ -103,7 +103,7 @@ impl Jumping {
 async fn a_clock_that_jumps_a_day_either_way_is_survived_and_judged_by() {
     let mut hub = Jumping::begin().await;
     let began = hub.clock.now();
-    hub.ask(&["user", "add", "alice", "--owner", "owner"]).unwrap();
+    hub.ask(&["user", "add", "alice", "--owner", "owner", "--credit", "100.00"]).unwrap();
     let (lasting, short) = (hub.key(&[]), hub.key(&["--expires", "12h"]));
     let invite = hub.ask(&["invite", "--owner", "owner", "--expires", "1h"]).unwrap();
     let agent = hub.agent();
