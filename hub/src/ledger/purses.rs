@@ -33,6 +33,9 @@ const IDLE_AFTER: Duration = Duration::from_secs(30);
 /// Purses that may wait to be filled up; more are filled when they are empty.
 const LOW_MAX: usize = 4_096;
 
+/// How often a hold asks the store for more, where others take what was granted.
+const GRANTS_MAX: usize = 8;
+
 /// What purses are made of.
 #[derive(Debug)]
 pub(super) struct Needs {
@@ -161,33 +164,36 @@ impl Purses {
             return Err(short(more, credit));
         }
         let lease = self.needs.money.now().lease;
-        if asked.promo_dry.is_none_or(|until| until <= Instant::now()) {
-            let promo = LedgerAccount::Promo(pocket.user);
-            let wanted = missing(pocket, more).max(lease);
-            // Whatever there is of it is spent first.
-            match self.ask(pocket, promo, wanted, NanoUsd::new(1)).await? {
-                Ok(()) => {}
-                Err(_) => asked.promo_dry = Some(Instant::now() + PROMO_DRY_FOR),
+        // What is granted is free for everybody: others may be quicker with it.
+        for _ in 0..GRANTS_MAX {
+            if asked.promo_dry.is_none_or(|until| until <= Instant::now()) {
+                let promo = LedgerAccount::Promo(pocket.user);
+                let wanted = missing(pocket, more).max(lease);
+                // Whatever there is of it is spent first.
+                match self.ask(pocket, promo, wanted, NanoUsd::new(1)).await? {
+                    Ok(()) => {}
+                    Err(_) => asked.promo_dry = Some(Instant::now() + PROMO_DRY_FOR),
+                }
+            }
+            let need = missing(pocket, more);
+            if need.is_positive() {
+                let paid = LedgerAccount::Paid(pocket.user);
+                if let Err(available) = self.ask(pocket, paid, need.max(lease), need).await? {
+                    let credit = self.credit(pocket).await?;
+                    asked.short =
+                        Some(Short { until: Instant::now() + SHORT_FOR, available, credit });
+                    // Something may have ended meanwhile.
+                    return match self.grow_now(pocket, parts, more) {
+                        true => Ok(()),
+                        false => Err(short(more, credit)),
+                    };
+                }
+            }
+            if self.grow_now(pocket, parts, more) {
+                return Ok(());
             }
         }
-        let need = missing(pocket, more);
-        if need.is_positive() {
-            let paid = LedgerAccount::Paid(pocket.user);
-            if let Err(available) = self.ask(pocket, paid, need.max(lease), need).await? {
-                let credit = self.credit(pocket).await?;
-                asked.short = Some(Short { until: Instant::now() + SHORT_FOR, available, credit });
-                // Something may have ended meanwhile.
-                return match self.grow_now(pocket, parts, more) {
-                    true => Ok(()),
-                    false => Err(short(more, credit)),
-                };
-            }
-        }
-        match self.grow_now(pocket, parts, more) {
-            true => Ok(()),
-            // Others were quicker with what was granted.
-            false => Err(HoldRefused::InFlight { retry_after: IN_FLIGHT_WAIT }),
-        }
+        Err(HoldRefused::InFlight { retry_after: IN_FLIGHT_WAIT })
     }
 
     /// Adds `more` to what is held where there is room.
