@@ -211,25 +211,6 @@ async fn of_a_thousand_at_once_exactly_as_many_are_admitted_as_the_balance_pays(
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_large_hold_is_not_refused_while_small_ones_take_what_was_granted() {
-    const LARGE: i64 = 9_000_000;
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut node = Node::on(sqlite(folder.path()).await.ledger(), LARGE / 9).await;
-    let payer = node.payer(LARGE * 1_000).await;
-    let mut asking = tokio::task::JoinSet::new();
-    for number in 0..200 {
-        let (ledger, exchange) = (node.ledger.clone(), node.id(ExchangeId::generate));
-        let amount = if number % 20 == 0 { LARGE } else { LARGE / 30 };
-        asking.spawn(async move { ledger.hold(&payer, exchange, nanos(amount)).await });
-    }
-    for hold in asking.join_all().await {
-        hold.expect("there is money for all of them").settle(node.leg(1, 1));
-    }
-    node.flush().await;
-    node.agrees().await;
-}
-
 #[tokio::test]
 async fn credit_in_use_is_told_from_credit_that_is_not_there() {
     let node = Node::in_memory(100).await;
