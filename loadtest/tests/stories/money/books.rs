@@ -44,7 +44,7 @@ pub(crate) struct Settled {
 }
 
 /// What an agent wrote of an exchange.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Closed {
     pub(crate) exchange: String,
     pub(crate) end: String,
@@ -79,8 +79,8 @@ impl Closed {
     }
 }
 
-/// Both ledgers at one moment.
-#[derive(Debug, Clone)]
+/// Both ledgers, the agents' read before the hub's: what happens in between, only the hub's knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Books {
     /// What was settled, by exchange.
     pub(crate) settled: BTreeMap<String, Settled>,
@@ -283,9 +283,12 @@ pub(crate) async fn agreed(world: &World, users: &[&str]) -> Books {
 /// The same, where deciding takes longer.
 pub(crate) async fn agreed_within(world: &World, users: &[&str], within: Duration) -> Books {
     let began = Instant::now();
+    // Read twice alike, nothing happened between the agents' books and the hub's of the second read:
+    // an answer's last byte is with its user a moment before its agent has written the end of it.
+    let mut before = None;
     let books = loop {
         let books = Books::read(world, users);
-        if books.is_at_rest() {
+        if books.is_at_rest() && before.as_ref() == Some(&books) {
             break books;
         }
         if began.elapsed() > within {
@@ -293,6 +296,7 @@ pub(crate) async fn agreed_within(world: &World, users: &[&str], within: Duratio
                 (books.open().collect(), books.waiting().collect());
             panic!("not decided: {waiting:#?}, open at the hub: {open:#?}\n{}", complaints(world));
         }
+        before = Some(books);
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     verified(world);
