@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use weft_proto::codes::EndReason;
 use weft_proto::ids::ExchangeId;
 use weft_store::Outcome;
 use weft_transport::drain::InFlightGuard;
@@ -81,27 +80,7 @@ impl Spine {
         let place = needs.settler.reserve().ok_or_else(full)?;
 
         let exchange = ExchangeId::generate(&*needs.clock, &*needs.entropy);
-        let outcome = Outcome {
-            exchange,
-            user: caller.user(),
-            key: caller.key(),
-            agent: None,
-            account: None,
-            provider: None,
-            route: String::new(),
-            model: None,
-            attempts: 0,
-            status: None,
-            end: EndReason::Internal,
-            abort: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            admitted_at: now,
-            dispatched_after_us: None,
-            head_after_us: None,
-            first_byte_after_us: None,
-            ended_after_us: 0,
-        };
+        let outcome = Outcome::begun(exchange, caller.user(), caller.key(), now);
         let record = Record::new(outcome, place, needs.metrics.clone(), needs.cut_off.clone());
         let record = record.within(limits.exchange);
         let room = Room { memory, running: self.0.running.enter() };

@@ -189,7 +189,7 @@ impl Planned {
                     })));
                 }
                 Attempt::Broke { why, upload: back, refusal } => {
-                    if let Some(tab) = record.tab().filter(|_| is_unsent(why)) {
+                    if let Some(tab) = record.tab().filter(|_| why.is_unsent()) {
                         tab.unsent();
                     }
                     let Some(back) = back.filter(Upload::replay_whole) else {
@@ -376,23 +376,6 @@ fn not_opened(error: &OpenError, upload: Upload) -> Attempt {
         }
     };
     Attempt::Broke { why, upload: Some(upload), refusal }
-}
-
-/// Whether it is sure that the provider was not called.
-const fn is_unsent(why: Break) -> bool {
-    match why {
-        Break::Agent(code) => code.proves_unsent(),
-        Break::NotOpened => true,
-        Break::TunnelLost
-        | Break::UserGone
-        | Break::SlowReader
-        | Break::Gate
-        | Break::BadUpload
-        | Break::Deadline
-        | Break::Malformed
-        | Break::Shutdown
-        | Break::Exhausted => false,
-    }
 }
 
 /// Drives the upload, where there is still one to drive.

@@ -310,7 +310,7 @@ mod tests {
     use super::*;
     use weft_proto::entropy::SeededEntropy;
     use weft_proto::ids::{ExchangeId, KeyId, UserId};
-    use weft_proto::time::{ManualClock, Timestamp};
+    use weft_proto::time::{Clock, ManualClock, Timestamp};
     use weft_store::{MemoryStore, Store};
 
     #[tokio::test(start_paused = true)]
@@ -322,27 +322,12 @@ mod tests {
         for (runs, end) in
             [(limit, EndReason::Deadline), (limit - Duration::from_secs(1), EndReason::UserAbort)]
         {
-            let outcome = Outcome {
-                exchange: ExchangeId::generate(&clock, &entropy),
-                user: UserId::generate(&clock, &entropy),
-                key: KeyId::generate(&clock, &entropy),
-                agent: None,
-                account: None,
-                provider: None,
-                route: String::new(),
-                model: None,
-                attempts: 0,
-                status: None,
-                end: EndReason::Internal,
-                abort: None,
-                request_bytes: 0,
-                response_bytes: 0,
-                admitted_at: Timestamp::from_secs(1_800_000_000),
-                dispatched_after_us: None,
-                head_after_us: None,
-                first_byte_after_us: None,
-                ended_after_us: 0,
-            };
+            let outcome = Outcome::begun(
+                ExchangeId::generate(&clock, &entropy),
+                UserId::generate(&clock, &entropy),
+                KeyId::generate(&clock, &entropy),
+                clock.now(),
+            );
             let place = settler.reserve().expect("a place");
             let (metrics, cut_off) = (Metrics::new(), CancellationToken::new());
             let record = Record::new(outcome, place, metrics, cut_off).within(limit);

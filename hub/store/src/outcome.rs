@@ -60,6 +60,40 @@ pub struct Outcome {
     pub ended_after_us: u64,
 }
 
+impl Outcome {
+    /// What is known of an exchange when it is admitted. Until somebody says how it ended, it was
+    /// the hub's own fault.
+    #[must_use]
+    pub const fn begun(
+        exchange: ExchangeId,
+        user: UserId,
+        key: KeyId,
+        admitted_at: Timestamp,
+    ) -> Self {
+        Self {
+            exchange,
+            user,
+            key,
+            agent: None,
+            account: None,
+            provider: None,
+            route: String::new(),
+            model: None,
+            attempts: 0,
+            status: None,
+            end: EndReason::Internal,
+            abort: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            admitted_at,
+            dispatched_after_us: None,
+            head_after_us: None,
+            first_byte_after_us: None,
+            ended_after_us: 0,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
 fn end_name<S: Serializer>(end: &EndReason, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(end.name())

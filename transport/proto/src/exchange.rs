@@ -35,6 +35,24 @@ pub enum Break {
 }
 
 impl Break {
+    /// Whether it is sure that the provider was not called.
+    #[must_use]
+    pub const fn is_unsent(self) -> bool {
+        match self {
+            Self::Agent(code) => code.proves_unsent(),
+            Self::NotOpened => true,
+            Self::TunnelLost
+            | Self::UserGone
+            | Self::SlowReader
+            | Self::Gate
+            | Self::BadUpload
+            | Self::Deadline
+            | Self::Malformed
+            | Self::Shutdown
+            | Self::Exhausted => false,
+        }
+    }
+
     /// What the agent is told of a break that is not its own: it stops with this code. `None` where
     /// it said so itself, or is not there to be told.
     #[must_use]
@@ -153,26 +171,15 @@ impl HubExchange {
             Break::Shutdown => EndReason::Shutdown,
             Break::Exhausted => EndReason::BalanceExhausted,
         };
-        let unsent = match why {
-            Break::Agent(code) => code.proves_unsent(),
-            Break::NotOpened => true,
-            Break::TunnelLost
-            | Break::UserGone
-            | Break::SlowReader
-            | Break::Gate
-            | Break::BadUpload
-            | Break::Deadline
-            | Break::Malformed
-            | Break::Shutdown
-            | Break::Exhausted => false,
-        };
         match self.phase {
             HubPhase::Ended(_) => return Next::Ended,
             HubPhase::Answering => {
                 self.phase = HubPhase::Ended(reason);
                 return Next::Cut(reason);
             }
-            HubPhase::Dispatched if unsent && self.replay_whole && self.attempts < ATTEMPTS_MAX => {
+            HubPhase::Dispatched
+                if why.is_unsent() && self.replay_whole && self.attempts < ATTEMPTS_MAX =>
+            {
                 self.phase = HubPhase::Planned;
                 return Next::Retry;
             }

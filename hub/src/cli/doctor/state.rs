@@ -143,25 +143,13 @@ mod tests {
     fn outcome(at: Timestamp) -> Outcome {
         let (clock, entropy) = (ManualClock::new(at), SeededEntropy::new(1));
         Outcome {
-            exchange: ExchangeId::generate(&clock, &entropy),
-            user: UserId::generate(&clock, &entropy),
-            key: KeyId::generate(&clock, &entropy),
-            agent: None,
-            account: None,
-            provider: None,
-            route: String::new(),
-            model: None,
-            attempts: 0,
-            status: None,
             end: EndReason::Complete,
-            abort: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            admitted_at: at,
-            dispatched_after_us: None,
-            head_after_us: None,
-            first_byte_after_us: None,
-            ended_after_us: 0,
+            ..Outcome::begun(
+                ExchangeId::generate(&clock, &entropy),
+                UserId::generate(&clock, &entropy),
+                KeyId::generate(&clock, &entropy),
+                at,
+            )
         }
     }
 

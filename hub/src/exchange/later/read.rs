@@ -68,27 +68,7 @@ impl Spine {
         let needs = &self.0.needs;
         let room = Room::without_body(self)?;
         let place = needs.settler.reserve()?;
-        let outcome = Outcome {
-            exchange,
-            user: bill.user,
-            key: bill.key,
-            agent: None,
-            account: None,
-            provider: None,
-            route: String::new(),
-            model: None,
-            attempts: 0,
-            status: None,
-            end: EndReason::Internal,
-            abort: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            admitted_at: needs.clock.now(),
-            dispatched_after_us: None,
-            head_after_us: None,
-            first_byte_after_us: None,
-            ended_after_us: 0,
-        };
+        let outcome = Outcome::begun(exchange, bill.user, bill.key, needs.clock.now());
         let mut record = Record::new(outcome, place, needs.metrics.clone(), needs.cut_off.clone());
         record.asks(bill.provider, route.route.name, Some(bill.model.clone()));
         record.opened(tab);
