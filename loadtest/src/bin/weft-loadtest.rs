@@ -6,7 +6,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-use weft_loadtest::{bench, demo, identity, meter, provider, sim};
+use weft_loadtest::{bench, demo, identity, link, meter, provider, quic, sim};
 
 /// Simulated providers, load and scenarios for Weft.
 #[derive(Debug, Parser)]
@@ -26,6 +26,10 @@ enum Command {
     Bench(bench::Args),
     /// Plays drawn exchanges over a mesh and compares both ends to the byte.
     Identity(identity::command::Args),
+    /// Joins network namespaces by links with delay, rate and loss, and runs commands in them.
+    Link(link::command::Args),
+    /// Measures the bare transport: handshakes, streams, round trips, bytes, idle memory.
+    Quic(quic::command::Args),
     /// Replays worlds of the deterministic simulation.
     Sim(sim::command::Args),
     /// Meters one answer on standard input and prints what it took.
@@ -41,6 +45,8 @@ impl Command {
             Self::Demo(args) => demo::run(args).await,
             Self::Bench(args) => bench::run(args).await,
             Self::Identity(args) => identity::command::execute(args).await,
+            Self::Link(args) => link::command::run(args).await,
+            Self::Quic(args) => quic::command::run(args).await,
             Self::Sim(args) => sim::command::run(args).await,
             Self::Meter(args) => meter::run(&args),
             Self::Corpus(args) => meter::corpus::run(&args),
