@@ -14,6 +14,7 @@ pub mod ack;
 pub mod body;
 mod codec;
 mod entry;
+pub mod journal;
 pub mod note;
 pub mod tree;
 pub mod verify;
@@ -21,6 +22,7 @@ pub mod verify;
 pub use ack::{Ack, AckBatch, SignedAcks, Verdict};
 pub use body::{Body, Checkpoint, Close, Cosigned, End, Epoch, HeadOf, HubHead, Open, Why};
 pub use entry::{BadEntry, ENTRY_BYTES_MAX, Entry, HEADER_BYTES, Position, VERSION};
+pub use journal::{Shown, Witness};
 pub use note::{PublicKey, SIGNATURE_BYTES, Signature, SigningKey};
 pub use tree::{Frontier, HASH_BYTES, Hash};
 

@@ -103,6 +103,12 @@ pub const NOTE_BYTES_MAX: usize = 4 * 1024;
 /// Most acknowledgements under one signature.
 pub const ACKS_PER_BATCH_MAX: usize = 200;
 
+/// Most keys of a hub's ledger that followed its first one.
+pub const HANDOVERS_MAX: usize = 32;
+
+/// Most nodes that show one head of the hub's journal.
+pub const JOURNAL_NODES_MAX: usize = 200;
+
 /// Most CLOSE entries that an agent has sent and the hub has said nothing of.
 pub const RECEIPTS_IN_FLIGHT_MAX: usize = 4_096;
 

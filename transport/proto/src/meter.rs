@@ -20,17 +20,22 @@ use crate::tables::routes::{Metering, Route};
 use crate::usage::{Basis, Geo, ServiceTier, Usage};
 
 mod answer;
+mod bounds;
 mod compose;
 mod facts;
 mod frames;
+mod parts;
 mod reader;
 mod request;
 mod settle;
 mod shape;
+mod taken;
 mod text;
 
 pub use answer::AnswerMeter;
-pub use request::RequestMeter;
+pub use parts::{PARTS_MAX, Part, worth};
+pub use request::{BatchedRequests, RequestMeter};
+pub use taken::{TAKEN, Taken};
 pub use text::{CARRY_BYTES, warm_up};
 
 /// What a request asks for, as far as it has been read. Where a body says something twice, the last
@@ -64,8 +69,20 @@ pub struct Asked {
     pub characters: u64,
     /// Tools that the provider runs, and bills by the call, are offered.
     pub hosted_tools: bool,
+    /// Tools are offered that the provider knows by their kind: what it puts into the context for
+    /// them, and what they bring, is its own.
+    pub provider_tools: bool,
+    /// Something is named that the provider reads too, and that stands elsewhere: an earlier
+    /// response, a conversation, a stored prompt or file.
+    pub elsewhere: bool,
+    /// Several questions are asked at once, or several answers made to choose from.
+    pub several: bool,
+    /// All of the body was read, to the end of what it is: what is not in it is not asked.
+    pub whole: bool,
     /// Bytes of the body so far.
     pub body_bytes: u64,
+    /// Of a batch: what its requests ask for, those of one model together.
+    pub batch: Vec<BatchedRequests>,
 }
 
 /// What the head of an answer tells its meter.
@@ -137,7 +154,8 @@ pub struct Metered {
     pub usage_seen: bool,
     /// A refusal of Azure's content filter, which is charged all the same.
     pub charged_although_refused: bool,
-    /// A response that is still being made: its usage comes later, under [`Metered::response`].
+    /// What was made is still being worked on: its usage comes later. That of a response comes under
+    /// [`Metered::response`], that of a batch in its results.
     pub pending: bool,
     /// The id of the response, where the provider stores it; its usage counts once.
     pub response: Option<String>,
@@ -146,6 +164,9 @@ pub struct Metered {
     pub beside: Usage,
     /// The provider reports a usage that it does not bill: it refused before it had said anything.
     pub waived: bool,
+    /// The same usage by what prices it, where that differs within one answer: the results of a
+    /// batch. Empty where it does not.
+    pub parts: Vec<Part>,
 }
 
 impl Metered {
@@ -170,7 +191,7 @@ pub fn unanswered(route: &Route, asked: &Asked) -> Metered {
     };
     match route.metering {
         // These are made by one short call, or not at all.
-        Metering::Container | Metering::Free => {
+        Metering::Container | Metering::Batch | Metering::Free => {
             AnswerMeter::new(&AnswerFacts { metering: Metering::Free, ..facts })
         }
         Metering::Chat

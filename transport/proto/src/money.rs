@@ -11,9 +11,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Nano-USD in one USD.
-const NANOS_PER_USD: i64 = 1_000_000_000;
-
 /// Decimals of an amount in USD.
 const NANO_DECIMALS: usize = 9;
 
@@ -59,15 +56,6 @@ impl NanoUsd {
     #[must_use]
     pub const fn new(nanos: i64) -> Self {
         Self(nanos)
-    }
-
-    /// So many whole USD; `None` where that is out of range.
-    #[must_use]
-    pub const fn from_usd(usd: i64) -> Option<Self> {
-        match usd.checked_mul(NANOS_PER_USD) {
-            Some(nanos) => Some(Self(nanos)),
-            None => None,
-        }
     }
 
     /// Whole nano-USD.

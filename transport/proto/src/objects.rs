@@ -30,6 +30,8 @@ pub enum ObjectKind {
     /// One item of a stored response or of a conversation: a message, a call, its reasoning; also
     /// the audio of a chat's message.
     Item,
+    /// A batch of requests that are answered later.
+    Batch,
 }
 
 /// A word that names no kind of object.
@@ -39,8 +41,15 @@ pub struct UnknownObjectKind(String);
 
 impl ObjectKind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::File, Self::Upload, Self::Response, Self::Conversation, Self::Container, Self::Item];
+    pub const ALL: [Self; 7] = [
+        Self::File,
+        Self::Upload,
+        Self::Response,
+        Self::Conversation,
+        Self::Container,
+        Self::Item,
+        Self::Batch,
+    ];
 
     /// The lower-case name: the one in path patterns, tables, logs and metrics. It never changes.
     #[must_use]
@@ -52,6 +61,7 @@ impl ObjectKind {
             Self::Conversation => "conversation",
             Self::Container => "container",
             Self::Item => "item",
+            Self::Batch => "batch",
         }
     }
 }

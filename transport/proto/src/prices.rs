@@ -54,6 +54,7 @@ use crate::model::ModelPattern;
 use crate::provider::Provider;
 use crate::usage::ServiceTier;
 use lookup::Index;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -328,6 +329,13 @@ impl PriceBook {
         lookup::rates(&self.contents, &self.index, wanted)
     }
 
+    /// Every total of input above which something is dearer, whatever the model, in their order.
+    #[must_use]
+    pub fn thresholds(&self) -> Vec<u64> {
+        let all = self.contents.rows.iter().map(|row| row.above).filter(|above| *above > 0);
+        all.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Whether some row, at whatever time and place, prices the model in this tier itself, not by
     /// standing in for it.
     #[must_use]
@@ -337,11 +345,6 @@ impl PriceBook {
             let row = self.contents.rows.get(at);
             row.is_some_and(|row| row.tier == tier && row.model.matches(model))
         })
-    }
-
-    /// The rows whose pattern the model matches, in canonical order.
-    pub fn rows_of<'a>(&'a self, model: &'a str) -> impl Iterator<Item = &'a Row> + 'a {
-        self.contents.rows.iter().filter(move |row| row.model.matches(model))
     }
 }
 

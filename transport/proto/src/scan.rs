@@ -14,13 +14,16 @@ use crate::objects::Reference;
 use crate::tables::routes::{BodyKind, ModelSource, Route};
 
 pub mod answer;
+pub mod batch;
 pub mod json;
 pub mod model;
 pub mod multipart;
+pub(crate) mod nest;
 pub(crate) mod paths;
 mod references;
 
 pub use answer::AnswerScan;
+pub use batch::BatchScan;
 pub use model::ModelScan;
 pub use multipart::MultipartScan;
 
@@ -75,6 +78,18 @@ pub enum ScanError {
     /// There is a body where the route has none.
     #[error("this path takes no body")]
     UnwantedBody,
+    /// It is no batch, or not one that everybody reads alike.
+    #[error(
+        "a batch holds its requests, each with its id and its body once, and nothing that this hub \
+         does not know"
+    )]
+    NotABatch,
+    /// A request of a batch names no model.
+    #[error("a request of the batch names no model")]
+    NoModel,
+    /// More than [`BATCH_MODELS_MAX`](batch::BATCH_MODELS_MAX) models in one batch.
+    #[error("the batch names more models than can be priced at once")]
+    TooManyModels,
     /// It asks for an answer that is made, and billed, after this one.
     #[error("`background` answers are not available through this hub")]
     BilledLater,
@@ -95,6 +110,8 @@ pub enum BodyScan {
     Json(Box<ModelScan>),
     /// A form.
     Multipart(Box<MultipartScan>),
+    /// The requests of a batch.
+    Batch(Box<BatchScan>),
     /// No body at all: not one byte passes.
     Empty,
 }
@@ -104,6 +121,7 @@ impl fmt::Debug for BodyScan {
         match self {
             Self::Json(scan) => scan.fmt(f),
             Self::Multipart(scan) => scan.fmt(f),
+            Self::Batch(scan) => scan.fmt(f),
             Self::Empty => f.write_str("Empty"),
         }
     }
@@ -129,13 +147,18 @@ impl BodyScan {
             (BodyKind::Json | BodyKind::Multipart, Ok(Media::Json), _) => json(scan),
             (BodyKind::Json | BodyKind::Multipart, Ok(Media::Absent), _) if bare_json => json(scan),
             (BodyKind::OptionalJson, Ok(Media::Json | Media::Absent), _) => json(scan.optional()),
+            (BodyKind::Requests, Ok(Media::Json | Media::Absent), _) => {
+                Ok(Self::Batch(Box::new(BatchScan::of_requests(route.dialect()))))
+            }
             (BodyKind::Multipart, Ok(Media::Form), Some(value)) => {
                 let boundary = multipart::parse_boundary(value)?;
                 Ok(Self::Multipart(Box::new(MultipartScan::new(&boundary))))
             }
-            (BodyKind::Json | BodyKind::OptionalJson | BodyKind::Multipart, Ok(_), _) => {
-                Err(ScanError::ContentType)
-            }
+            (
+                BodyKind::Json | BodyKind::OptionalJson | BodyKind::Multipart | BodyKind::Requests,
+                Ok(_),
+                _,
+            ) => Err(ScanError::ContentType),
         }
     }
 
@@ -147,6 +170,7 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.feed(bytes),
             Self::Multipart(scan) => scan.feed(bytes),
+            Self::Batch(scan) => scan.feed(bytes),
             Self::Empty if bytes.is_empty() => Ok(()),
             Self::Empty => Err(ScanError::UnwantedBody),
         }
@@ -158,7 +182,8 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.model(),
             Self::Multipart(scan) => scan.model(),
-            Self::Empty => None,
+            // Each of its requests names one.
+            Self::Batch(_) | Self::Empty => None,
         }
     }
 
@@ -168,7 +193,7 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.stream(),
             Self::Multipart(scan) => scan.stream(),
-            Self::Empty => None,
+            Self::Batch(_) | Self::Empty => None,
         }
     }
 
@@ -177,7 +202,7 @@ impl BodyScan {
     pub fn store(&self) -> Option<bool> {
         match self {
             Self::Json(scan) => scan.store(),
-            Self::Multipart(_) | Self::Empty => None,
+            Self::Multipart(_) | Self::Batch(_) | Self::Empty => None,
         }
     }
 
@@ -185,7 +210,7 @@ impl BodyScan {
     pub fn takes_later(&mut self) {
         match self {
             Self::Json(scan) => scan.takes_later(),
-            Self::Multipart(_) | Self::Empty => {}
+            Self::Multipart(_) | Self::Batch(_) | Self::Empty => {}
         }
     }
 
@@ -197,6 +222,7 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.take_references(),
             Self::Multipart(scan) => scan.take_references(),
+            Self::Batch(scan) => scan.take_references(),
             Self::Empty => Vec::new(),
         }
     }
@@ -209,6 +235,7 @@ impl BodyScan {
         match self {
             Self::Json(scan) => scan.finish(),
             Self::Multipart(scan) => scan.finish(),
+            Self::Batch(scan) => scan.finish().map(|()| None),
             Self::Empty => Ok(None),
         }
     }

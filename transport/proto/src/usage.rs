@@ -149,12 +149,6 @@ impl Usage {
         Class::ALL.into_iter().map(|class| (class, self.get(class))).filter(|(_, units)| *units > 0)
     }
 
-    /// Per class, the smaller of the two.
-    #[must_use]
-    pub fn at_most(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|index| self.0[index].min(other.0[index])))
-    }
-
     /// Both together, held at the end of the range.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
@@ -214,6 +208,8 @@ pub enum Basis {
     Estimated = 1,
     /// The answer could not be read (its coding, its size, its shape): what is known is a bound.
     Unmetered = 2,
+    /// More was reported than the request can have led to: what is known is the bound.
+    Bounded = 3,
 }
 
 impl Basis {
@@ -224,6 +220,7 @@ impl Basis {
             0 => Some(Self::Reported),
             1 => Some(Self::Estimated),
             2 => Some(Self::Unmetered),
+            3 => Some(Self::Bounded),
             _ => None,
         }
     }
@@ -235,6 +232,7 @@ impl Basis {
             Self::Reported => "reported",
             Self::Estimated => "estimated",
             Self::Unmetered => "unmetered",
+            Self::Bounded => "bounded",
         }
     }
 }

@@ -35,6 +35,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("meter_request", meters::meter_request),
     ("multipart", scans::multipart),
     ("prefixed", wire::prefixed),
+    ("price_book", ledger::price_book),
     ("receipts", wire::receipts),
     ("sse", scans::sse),
     ("target", tables::target),

@@ -6,7 +6,7 @@ use weft_proto::provider::Provider;
 use weft_proto::tables::routes::{self, Metering};
 use weft_proto::usage::Basis;
 
-const METERINGS: [Metering; 12] = [
+const METERINGS: [Metering; 13] = [
     Metering::Free,
     Metering::Chat,
     Metering::Responses,
@@ -18,6 +18,7 @@ const METERINGS: [Metering; 12] = [
     Metering::Speech,
     Metering::Realtime,
     Metering::Container,
+    Metering::Batch,
     Metering::BatchResults,
 ];
 

@@ -30,7 +30,7 @@ pub enum Body {
     Acks(SignedAcks),
     /// 5: the agent's signature over all entries of the epoch before this one.
     Checkpoint(Checkpoint),
-    /// 6: the hub's cosignature of a checkpoint.
+    /// 6 and 7: the hub's cosignature of a checkpoint; 7 with what it showed of its journal.
     Cosigned(Cosigned),
 }
 
@@ -181,7 +181,7 @@ pub struct Close {
 pub struct HubHead {
     /// Entries.
     pub size: u64,
-    /// Its root or newest hash.
+    /// The root of the tree over their hashes.
     pub root: Hash,
 }
 
@@ -220,9 +220,11 @@ impl Checkpoint {
 /// The hub's cosignature of the checkpoint of this epoch that has this size.
 ///
 /// ```text
-/// size 8, key 32, time 8 (seconds), signature 64
+/// 6:  size 8, key 32, time 8 (seconds), signature 64
+/// 7:  size 8, key 32, time 8 (seconds), journal size 8, journal root 32, how shown 1,
+///     nodes 1 (0 to 200), each 32, signature 64
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cosigned {
     /// The checkpoint's size.
     pub size: u64,
@@ -230,6 +232,9 @@ pub struct Cosigned {
     pub key: PublicKey,
     /// Its word.
     pub cosignature: Cosignature,
+    /// The nodes that show the journal's head ([`Shown`](super::journal::Shown)); none where nothing
+    /// of the journal is shown.
+    pub nodes: Vec<Hash>,
 }
 
 impl Body {
@@ -242,7 +247,8 @@ impl Body {
             Self::Close(_) => 3,
             Self::Acks(_) => 4,
             Self::Checkpoint(_) => 5,
-            Self::Cosigned(_) => 6,
+            Self::Cosigned(cosigned) if cosigned.cosignature.journal.is_none() => 6,
+            Self::Cosigned(_) => 7,
         }
     }
 

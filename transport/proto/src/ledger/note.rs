@@ -7,15 +7,19 @@
 //! hub 90210 Kx1…=                                   the newest head of the hub's journal known, if any
 //!
 //! — weft-ledger/01920c1e-…/1 Az3X…                  the agent: Ed25519 over all above the blank line
-//! — weft-hub/0191f0aa-… q81B…                       the hub, later: cosignature/v1, with a time
+//! — weft-hub/0191f0aa-… q81B…                       the hub, later, with a time and its own journal
 //! ```
-//! The two heads in one signed text are what keeps both sides from rewriting what they have shown.
+//! The two heads in one signed text are what keeps both sides from rewriting what they have shown:
+//! the hub signs the agent's text behind its own time and the head of its journal ([`Shown`]).
+//! Cosignatures of before, which say nothing of the journal, are C2SP's `cosignature/v1`.
 //! Keys are values that come in; nothing here makes chance or reads a file.
 
 use super::body::HubHead;
+use super::journal::Shown;
 use super::tree::Hash;
 use crate::ids::{AgentId, HubId};
 use crate::limits::NOTE_BYTES_MAX;
+use crate::wire::receipts::Showing;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -27,6 +31,10 @@ pub const SIGNATURE_BYTES: usize = 64;
 const ED25519_SIGNATURE: u8 = 0x01;
 /// C2SP's number of an Ed25519 cosignature with a time.
 const ED25519_COSIGNATURE: u8 = 0x04;
+/// C2SP's number of a kind that is named in full behind it.
+const NAMED_KIND: u8 = 0xff;
+/// The name of the hub's signature that says its journal's head too.
+const WITNESSED: &str = "weft-cosignature/v2";
 /// What begins a signature's line.
 const SIGNATURE_LINE: &str = "\u{2014} ";
 
@@ -169,19 +177,25 @@ impl Statement {
         key.sign(self.text().as_bytes())
     }
 
-    /// The hub's cosignature at `at_secs` seconds since 1970.
+    /// What a cosignature at `at_secs` seconds since 1970 is made over: with what the hub shows of
+    /// its journal, or, as it was before, without.
     #[must_use]
-    pub fn cosign(&self, at_secs: u64, key: &SigningKey) -> Signature {
-        key.sign(self.cosigned_text(at_secs).as_bytes())
+    pub fn cosigned_text(&self, at_secs: u64, journal: Option<&Shown>) -> String {
+        let Some(Shown { head, how, growth }) = journal else {
+            return format!("cosignature/v1\ntime {at_secs}\n{}", self.text());
+        };
+        let (root, growth) =
+            (BASE64.encode(head.root.as_bytes()), BASE64.encode(growth.as_bytes()));
+        let (size, how) = (head.size, how.name());
+        let own = format!("time {at_secs}\njournal {size} {root}\nshown {how} {growth}\n");
+        format!("{WITNESSED}\n{own}{}", self.text())
     }
 
-    /// What a cosignature is made over.
-    #[must_use]
-    pub fn cosigned_text(&self, at_secs: u64) -> String {
-        format!("cosignature/v1\ntime {at_secs}\n{}", self.text())
-    }
-
-    fn parse(text: &str) -> Result<Self, BadNote> {
+    /// Reads the text that is signed.
+    ///
+    /// # Errors
+    /// [`BadNote`] for anything that [`Statement::text`] does not write.
+    pub fn parse(text: &str) -> Result<Self, BadNote> {
         let mut lines = text.lines();
         let origin = lines.next().ok_or(BadNote("origin"))?;
         let (agent, epoch) = origin
@@ -216,8 +230,61 @@ impl Statement {
 pub struct Cosignature {
     /// Seconds since 1970, by the hub's clock.
     pub at_secs: u64,
+    /// What the hub shows of its own journal; none in cosignatures of before.
+    pub journal: Option<Shown>,
     /// Over [`Statement::cosigned_text`].
     pub signature: Signature,
+}
+
+impl Cosignature {
+    /// Signs `statement` for a hub.
+    #[must_use]
+    pub fn sign(
+        statement: &Statement,
+        at_secs: u64,
+        journal: Option<Shown>,
+        key: &SigningKey,
+    ) -> Self {
+        let text = statement.cosigned_text(at_secs, journal.as_ref());
+        Self { at_secs, journal, signature: key.sign(text.as_bytes()) }
+    }
+
+    /// Whether `key` made it for `statement`.
+    #[must_use]
+    pub fn holds(&self, statement: &Statement, key: &PublicKey) -> bool {
+        let text = statement.cosigned_text(self.at_secs, self.journal.as_ref());
+        key.verifies(text.as_bytes(), &self.signature)
+    }
+
+    /// What stands behind the key's id in a note's line.
+    fn blob(&self) -> Vec<u8> {
+        let mut blob = self.at_secs.to_be_bytes().to_vec();
+        if let Some(Shown { head, how, growth }) = &self.journal {
+            blob.extend_from_slice(&head.size.to_be_bytes());
+            blob.extend_from_slice(head.root.as_bytes());
+            blob.push(*how as u8);
+            blob.extend_from_slice(growth.as_bytes());
+        }
+        blob.extend_from_slice(self.signature.as_bytes());
+        blob
+    }
+
+    fn parse(blob: &[u8], witnessed: bool) -> Option<Self> {
+        let (at_secs, mut rest) = blob.split_first_chunk()?;
+        let journal = if witnessed {
+            let (size, behind) = rest.split_first_chunk()?;
+            let (root, behind) = behind.split_first_chunk()?;
+            let (how, behind) = behind.split_first()?;
+            let (growth, behind) = behind.split_first_chunk()?;
+            rest = behind;
+            let head = HubHead { size: u64::from_be_bytes(*size), root: Hash::new(*root) };
+            Some(Shown { head, how: Showing::from_number(*how)?, growth: Hash::new(*growth) })
+        } else {
+            None
+        };
+        let signature = Signature(rest.try_into().ok()?);
+        Some(Self { at_secs: u64::from_be_bytes(*at_secs), journal, signature })
+    }
 }
 
 /// A checkpoint with its signatures, as a signed note.
@@ -243,9 +310,8 @@ impl SignedNote {
         note += &format!("\n{SIGNATURE_LINE}{name} {}\n", BASE64.encode(blob));
         if let (Some(cosigned), Some((hub, key))) = (self.cosignature, hub) {
             let name = hub_name(hub);
-            let id = key_id(&name, ED25519_COSIGNATURE, key);
-            let time = cosigned.at_secs.to_be_bytes();
-            let blob = [&id[..], &time, cosigned.signature.as_bytes()].concat();
+            let id = hub_key_id(&name, cosigned.journal.is_some(), key);
+            let blob = [&id[..], &cosigned.blob()].concat();
             note += &format!("{SIGNATURE_LINE}{name} {}\n", BASE64.encode(blob));
         }
         note
@@ -271,8 +337,8 @@ impl SignedNote {
         let name = statement.origin();
         let agent_id = key_id(&name, ED25519_SIGNATURE, agent_key);
         let hub = hub.map(|(id, key)| (hub_name(id), key)).map(|(name, key)| {
-            let id = key_id(&name, ED25519_COSIGNATURE, key);
-            (name, id, key)
+            let ids = [false, true].map(|witnessed| hub_key_id(&name, witnessed, key));
+            (name, ids, key)
         });
         let (mut signature, mut cosignature) = (None, None);
         for line in lines.lines() {
@@ -289,16 +355,15 @@ impl SignedNote {
                 }
                 signature = Some(made);
             }
-            if let Some((_, _, key)) =
-                hub.as_ref().filter(|(name, key_id, _)| signer == name && id == key_id)
+            if let Some((_, [_, witnessed], key)) =
+                hub.as_ref().filter(|(name, ids, _)| signer == name && ids.contains(id))
             {
-                let (time, made) = blob.split_first_chunk().ok_or(BadNote("cosignature"))?;
-                let at_secs = u64::from_be_bytes(*time);
-                let made = Signature(made.try_into().map_err(|_| BadNote("cosignature"))?);
-                if !key.verifies(statement.cosigned_text(at_secs).as_bytes(), &made) {
+                let made = Cosignature::parse(blob, id == witnessed);
+                let made = made.ok_or(BadNote("cosignature"))?;
+                if !made.holds(&statement, key) {
                     return Err(BadNote("the hub's cosignature"));
                 }
-                cosignature = Some(Cosignature { at_secs, signature: made });
+                cosignature = Some(made);
             }
         }
         let signature = signature.ok_or(BadNote("no signature of the agent"))?;
@@ -314,6 +379,17 @@ fn hub_name(hub: HubId) -> String {
 /// C2SP: the first four bytes of SHA-256(name ‖ 0x0A ‖ kind ‖ key).
 fn key_id(name: &str, kind: u8, key: &PublicKey) -> [u8; 4] {
     let hash = Hash::of(&[name.as_bytes(), b"\n", &[kind], key.as_bytes()]);
+    let [a, b, c, d, ..] = *hash.as_bytes();
+    [a, b, c, d]
+}
+
+/// The id of a hub's key in a note: of the kind of its cosignatures.
+fn hub_key_id(name: &str, witnessed: bool, key: &PublicKey) -> [u8; 4] {
+    if !witnessed {
+        return key_id(name, ED25519_COSIGNATURE, key);
+    }
+    let kind = [&[NAMED_KIND], WITNESSED.as_bytes()].concat();
+    let hash = Hash::of(&[name.as_bytes(), b"\n", &kind, key.as_bytes()]);
     let [a, b, c, d, ..] = *hash.as_bytes();
     [a, b, c, d]
 }

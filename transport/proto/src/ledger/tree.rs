@@ -50,7 +50,7 @@ impl Hash {
 
     /// An inner node: SHA-256(0x01 ‖ left ‖ right).
     #[must_use]
-    fn node(left: &Self, right: &Self) -> Self {
+    pub fn node(left: &Self, right: &Self) -> Self {
         Self::of(&[&[0x01], &left.0, &right.0])
     }
 }
@@ -114,6 +114,27 @@ impl Frontier {
         self.size += 1;
     }
 
+    /// Adds a perfect subtree of 2^`level` leaves by its root. `false`, and nothing is added, where
+    /// no perfect subtree of that size begins at the tree's end.
+    pub fn push_subtree(&mut self, level: u32, root: Hash) -> bool {
+        let Some(size) = 1_u64.checked_shl(level).and_then(|more| self.size.checked_add(more))
+        else {
+            return false;
+        };
+        if self.size.trailing_zeros() < level && self.size > 0 {
+            return false;
+        }
+        let mut node = root;
+        for _ in 0..(self.size >> level).trailing_ones() {
+            if let Some(left) = self.peaks.pop() {
+                node = Hash::node(&left, &node);
+            }
+        }
+        self.peaks.push(node);
+        self.size = size;
+        true
+    }
+
     /// The root; SHA-256 of nothing for the empty tree.
     #[must_use]
     pub fn root(&self) -> Hash {
@@ -131,6 +152,30 @@ impl FromIterator<Hash> for Frontier {
         leaves.into_iter().for_each(|leaf| tree.push(leaf));
         tree
     }
+}
+
+/// A perfect subtree by its place: 2^`level` leaves from number `index` × 2^`level` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subtree {
+    /// Its height.
+    pub level: u32,
+    /// How many subtrees of this height stand before it.
+    pub index: u64,
+}
+
+/// The fewest perfect subtrees that cover the leaves from `from` up to `to`, in their order; at most
+/// 126 of them. None where `from` is not below `to`.
+#[must_use]
+pub fn cover(from: u64, to: u64) -> Vec<Subtree> {
+    let mut subtrees = Vec::new();
+    let mut at = from;
+    while at < to {
+        let fits = (to - at).ilog2();
+        let level = if at == 0 { fits } else { fits.min(at.trailing_zeros()) };
+        subtrees.push(Subtree { level, index: at >> level });
+        at += 1 << level;
+    }
+    subtrees
 }
 
 /// The root over `leaves`.

@@ -13,8 +13,9 @@ pub use state::Totals;
 
 use super::Head;
 use super::ack::SignedAcks;
-use super::body::{Body, Checkpoint, Close, Cosigned, End, Epoch, HeadOf, Open, Why};
+use super::body::{Body, Checkpoint, Close, Cosigned, End, Epoch, HeadOf, HubHead, Open, Why};
 use super::entry::{BadEntry, Entry, Position};
+use super::journal::{NotTaken, Shift, Witness};
 use super::note::PublicKey;
 use super::tree::{Frontier, Hash};
 use crate::ids::{AgentId, ExchangeId, HubId};
@@ -52,6 +53,8 @@ pub struct Verifier {
     claims: BTreeMap<Position, Claim>,
     checkpoints: BTreeMap<u64, Checkpoint>,
     cosigned: Option<HeadOf>,
+    witness: Witness,
+    lost: Vec<(Position, HubHead)>,
     totals: Totals,
     findings: Vec<Finding>,
     found: u64,
@@ -74,6 +77,8 @@ impl Verifier {
             claims: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
             cosigned: None,
+            witness: Witness::default(),
+            lost: Vec::new(),
             totals: Totals::default(),
             findings: Vec::new(),
             found: 0,
@@ -172,6 +177,19 @@ impl Verifier {
     #[must_use]
     pub const fn cosigned_head(&self) -> Option<HeadOf> {
         self.cosigned
+    }
+
+    /// The hub's journal as the ledger's agent was shown it.
+    #[must_use]
+    pub const fn witness(&self) -> &Witness {
+        &self.witness
+    }
+
+    /// Where the hub has admitted that it lost a part of its journal, and which head it lost: the
+    /// first [`FINDINGS_MAX`].
+    #[must_use]
+    pub fn lost(&self) -> &[(Position, HubHead)] {
+        &self.lost
     }
 
     /// What is open, in chain order.
@@ -293,6 +311,10 @@ impl Verifier {
                 self.find(Check::BadSignature, at);
             }
         }
+        // What was named before heads were signed is not known here.
+        if self.witness.head().is_some_and(|head| checkpoint.hub != Some(head)) {
+            self.find(Check::JournalUnseen, at);
+        }
         self.checkpoints.insert(checkpoint.size, checkpoint.clone());
         self.totals.checkpoints += 1;
     }
@@ -305,13 +327,23 @@ impl Verifier {
             return;
         };
         let statement = checkpoint.statement(epoch.agent, self.number);
-        let text = statement.cosigned_text(cosigned.cosignature.at_secs);
-        if cosigned.key.verifies(text.as_bytes(), &cosigned.cosignature.signature) {
-            let (size, root) = (statement.size, statement.root);
-            self.cosigned = Some(HeadOf { epoch: self.number, size, root });
-            self.totals.cosigned += 1;
-        } else {
+        let made = &cosigned.cosignature;
+        if !made.holds(&statement, &cosigned.key) {
             self.find(Check::BadCosignature, at);
+            return;
+        }
+        let (size, root) = (statement.size, statement.root);
+        self.cosigned = Some(HeadOf { epoch: self.number, size, root });
+        self.totals.cosigned += 1;
+        let Some(shown) = &made.journal else {
+            return;
+        };
+        match self.witness.take(statement.hub, shown, &cosigned.nodes) {
+            Ok(Shift::Restored { lost }) if self.lost.len() < FINDINGS_MAX => {
+                self.lost.push((at, lost));
+            }
+            Ok(_) => {}
+            Err(not_taken) => self.find(not_taken.into(), at),
         }
     }
 
@@ -320,6 +352,16 @@ impl Verifier {
             self.find(Check::UnknownHubKey, at);
         }
         self.totals.hub_key(key);
+    }
+}
+
+impl From<NotTaken> for Check {
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::OldHead { .. } => Self::OldHead,
+            NotTaken::TwoFaces { .. } => Self::TwoFaces,
+            NotTaken::Unfit => Self::JournalUnfit,
+        }
     }
 }
 

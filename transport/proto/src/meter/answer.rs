@@ -1,5 +1,7 @@
 //! The meter of one answer: its coding undone in a copy, its form recognised, its usage settled.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::compose::Words;
@@ -81,6 +83,16 @@ impl AnswerMeter {
         }
     }
 
+    /// The same, where prices differ with what one request read in all: above each of `bands`, in
+    /// their order. Only the results of a batch hold more than one request.
+    #[must_use]
+    pub fn in_bands(mut self, bands: Arc<[u64]>) -> Self {
+        if let Some(reader) = &mut self.content.reader {
+            reader.in_bands(bands);
+        }
+        self
+    }
+
     /// Reads the next bytes of the answer's body, as the provider sent them.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.body_bytes = self.body_bytes.saturating_add(bytes.len() as u64);
@@ -130,9 +142,8 @@ impl AnswerMeter {
             Form::Whole => reader
                 .as_ref()
                 .is_some_and(|reader| reader.is_broken() || (proper && !reader.is_complete())),
-            Form::Opaque | Form::Unknown { .. } | Form::Events(_) | Form::Lines | Form::Bare => {
-                false
-            }
+            Form::Lines => reader.as_ref().is_some_and(Reader::has_lost_lines),
+            Form::Opaque | Form::Unknown { .. } | Form::Events(_) | Form::Bare => false,
         };
         let complete = whole && reader.as_ref().is_some_and(Reader::is_complete);
         let mut given = Given {
@@ -148,6 +159,7 @@ impl AnswerMeter {
             sound: 0,
             folded: Default::default(),
             beside: Default::default(),
+            parts: Vec::new(),
             facts: Default::default(),
         };
         if let Some(mut reader) = reader {
@@ -157,6 +169,7 @@ impl AnswerMeter {
             given.sound = reader.facts.sound_chars.div_ceil(SOUND_CHARS_PER_TOKEN);
             given.folded = reader.folded;
             given.beside = reader.beside;
+            given.parts = reader.take_parts();
             given.facts = reader.facts;
         }
         settle::settle(given, asked)
@@ -183,7 +196,7 @@ impl Form {
         let json = essence == "application/json" || essence.ends_with("+json");
         let unknown = |failure| Self::Unknown { metering, provider, failure, events, mark: 0 };
         match metering {
-            Metering::Free | Metering::Container => Self::Opaque,
+            Metering::Free | Metering::Container | Metering::Batch => Self::Opaque,
             Metering::Realtime if status == StatusCode::SWITCHING_PROTOCOLS => {
                 Self::Frames(Frames::new())
             }
@@ -209,7 +222,9 @@ impl Form {
 impl Content {
     fn new(form: Form, provider: Provider, metering: Metering) -> Self {
         let reader = match &form {
-            Form::Lines | Form::Frames(_) => shape::events(metering)
+            Form::Lines => shape::events(metering)
+                .map(|shape| Reader::new(shape, words(provider, metering), true).of_lines()),
+            Form::Frames(_) => shape::events(metering)
                 .map(|shape| Reader::new(shape, words(provider, metering), true)),
             Form::Opaque
             | Form::Unknown { .. }
@@ -238,7 +253,7 @@ impl Content {
             }),
             (Form::Lines, Some(reader)) => {
                 for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                    reader.feed(line);
+                    reader.feed_line(line);
                     if line.ends_with(b"\n") {
                         reader.end_line();
                     }
@@ -324,6 +339,7 @@ pub(super) const fn words(provider: Provider, metering: Metering) -> Words {
         Metering::Speech => Words::Speech,
         Metering::Free
         | Metering::Container
+        | Metering::Batch
         | Metering::Chat
         | Metering::Responses
         | Metering::StoredResponse

@@ -297,6 +297,9 @@ impl Choices {
 pub(super) struct Facts {
     pub(super) counts: Counts,
     pub(super) model: Option<String>,
+    /// The model, and the place, of the current line.
+    pub(super) line_model: Option<String>,
+    pub(super) line_geo: Geo,
     pub(super) response: Option<String>,
     pub(super) tier: Option<ServiceTier>,
     pub(super) fast: Option<bool>,

@@ -1,15 +1,18 @@
 //! Follows the JSON of an answer and takes down what stands at the places of its shape.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::compose::{self, Words};
 use super::facts::{Choices, Counts, Facts, Field, Item, ItemKind, Kind, Name, Status};
+use super::parts::{Part, Parts};
+use super::settle::UNREADABLE_BYTES_PER_TOKEN;
 use super::shape::{Mark, Shape};
 use super::text::TextCounter;
 use crate::scan::MAX_MODEL_BYTES;
 use crate::scan::json::{JsonError, Piece, Token, Tokenizer};
 use crate::scan::paths::{Place, Walk, append};
-use crate::usage::{Geo, ServiceTier, Usage};
+use crate::usage::{Class, Geo, ServiceTier, Usage};
 
 /// What the current string is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub(super) struct Reader {
     walk: Walk<()>,
     /// The values are pieces of one answer, and so are the texts in them.
     pieces: bool,
+    /// Each value is a line, and an answer of its own.
+    lines: bool,
     taking: Taking,
     name: Vec<u8>,
     /// Where the newest text stood.
@@ -46,6 +51,12 @@ pub(super) struct Reader {
     turn_counted: bool,
     /// The value cannot be read any further.
     broken: bool,
+    /// Of an answer in lines: bytes of the current one, and whether any is no white space.
+    line_bytes: u64,
+    line_begun: bool,
+    /// Lines that could not be read.
+    lost_lines: u64,
+    parts: Parts,
     /// What was used by the parts of the answer that have ended each for itself.
     pub(super) folded: Usage,
     /// What was used beside the totals.
@@ -71,6 +82,7 @@ impl Reader {
             tokenizer: Tokenizer::new(),
             walk: Walk::of_known_keys(),
             pieces,
+            lines: false,
             taking: Taking::Nothing,
             name: Vec::new(),
             text_at: Place::OFF,
@@ -83,10 +95,20 @@ impl Reader {
             turn: Counts::default(),
             turn_counted: true,
             broken: false,
+            line_bytes: 0,
+            line_begun: false,
+            lost_lines: 0,
+            parts: Parts::default(),
             folded: Usage::NONE,
             beside: Usage::NONE,
             facts: Facts::default(),
         }
+    }
+
+    /// The same, for values that are lines.
+    pub(super) fn of_lines(mut self) -> Self {
+        self.lines = true;
+        self
     }
 
     /// The name of the event whose data follows.
@@ -145,16 +167,55 @@ impl Reader {
         self.broken = false;
     }
 
+    /// Lines are told apart by what one request read in all.
+    pub(super) fn in_bands(&mut self, bands: Arc<[u64]>) {
+        self.parts = Parts::in_bands(bands);
+    }
+
+    /// Reads a piece of a line.
+    pub(super) fn feed_line(&mut self, bytes: &[u8]) {
+        self.line_bytes = self.line_bytes.saturating_add(bytes.len() as u64);
+        self.line_begun |= !bytes.trim_ascii().is_empty();
+        self.feed(bytes);
+    }
+
     /// Ends a line, which is an answer of its own.
     pub(super) fn end_line(&mut self) {
-        self.fold();
+        let lost = self.line_begun && !self.is_complete();
+        let mut usage = compose::usage(self.words, &self.facts.counts);
+        if lost {
+            // What nobody can read is taken for text, as a whole answer would be.
+            self.lost_lines += 1;
+            let bound = self.line_bytes / UNREADABLE_BYTES_PER_TOKEN;
+            usage.set(Class::Output, usage.get(Class::Output).max(bound));
+        }
+        let model = self.facts.line_model.take();
+        let geo = std::mem::take(&mut self.facts.line_geo);
+        self.folded = self.folded.plus(&usage);
+        self.parts.add(model, geo, &usage);
+        (self.line_bytes, self.line_begun) = (0, false);
+        self.clear_part();
         self.end_value();
+    }
+
+    /// Whether there were lines that could not be read.
+    pub(super) const fn has_lost_lines(&self) -> bool {
+        self.lost_lines > 0
+    }
+
+    /// What the lines have used, by what prices it.
+    pub(super) fn take_parts(&mut self) -> Vec<Part> {
+        self.parts.take()
     }
 
     /// Ends a part of the answer that has a usage of its own.
     pub(super) fn fold(&mut self) {
         let part = compose::usage(self.words, &self.facts.counts);
         self.folded = self.folded.plus(&part);
+        self.clear_part();
+    }
+
+    fn clear_part(&mut self) {
         self.facts.counts = Counts::default();
         self.facts.sound_chars = 0;
         self.visible.clear();
@@ -399,6 +460,9 @@ impl Reader {
                 if let Some(text) = text.filter(|text| facts.model.as_deref() != Some(*text)) {
                     facts.model = Some(text.to_owned());
                 }
+                if self.lines {
+                    facts.line_model = text.map(str::to_owned);
+                }
             }
             Name::Response => {
                 if let Some(text) = text.filter(|text| facts.response.as_deref() != Some(*text)) {
@@ -407,7 +471,10 @@ impl Reader {
             }
             Name::Tier => facts.tier = text.and_then(ServiceTier::reported).or(facts.tier),
             Name::Speed => facts.fast = Some(word == b"fast"),
-            Name::Geo => facts.geo = Geo::reported(text.unwrap_or_default()),
+            Name::Geo => {
+                facts.geo = Geo::reported(text.unwrap_or_default());
+                facts.line_geo = facts.geo;
+            }
             Name::Kind => {
                 let kind = Kind::of(word);
                 if kind != Kind::Other {

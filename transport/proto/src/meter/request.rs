@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use self::batch::Batch;
 use self::shape::Mark;
 use super::Asked;
 use super::text::SampledCounter;
@@ -17,7 +18,10 @@ use crate::scan::paths::{Paths, Place, Step, Walk, append};
 use crate::tables::routes::{Match, Metering};
 use crate::usage::{Geo, ServiceTier};
 
+mod batch;
 mod shape;
+
+pub use batch::BatchedRequests;
 
 /// Tokens that an image, a file or a sound is taken for.
 const ATTACHMENT_TOKENS: u64 = 1_000;
@@ -31,6 +35,8 @@ const CONVERSATION_TOKENS: u64 = 3;
 /// Reads one request.
 pub struct RequestMeter {
     decoder: Decoder,
+    /// The body is coded: its bytes say nothing of how much is read.
+    coded: bool,
     body: Body,
     asked: Asked,
 }
@@ -40,6 +46,7 @@ enum Body {
     Opaque,
     Json(Box<Json>),
     Form(Box<MultipartScan>),
+    Batch(Box<Batch>),
 }
 
 struct Json {
@@ -74,6 +81,7 @@ impl fmt::Debug for RequestMeter {
             Body::Opaque => "opaque",
             Body::Json(_) => "json",
             Body::Form(_) => "form",
+            Body::Batch(_) => "batch",
         };
         f.debug_struct("RequestMeter").field("body", &body).finish_non_exhaustive()
     }
@@ -96,12 +104,21 @@ impl RequestMeter {
         };
         let model = matched.named_in_path().map(str::to_owned);
         let asked = Asked { model, ..Asked::default() };
-        Self { decoder: decoder.unwrap_or_default(), body, asked }
+        let coded = coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
+        Self { decoder: decoder.unwrap_or_default(), coded, body, asked }
+    }
+
+    /// A meter at the start of a file of a batch, each line of which is a request to `url`, whose
+    /// answers are metered so.
+    #[must_use]
+    pub fn of_batch_file(url: &str, metering: Metering) -> Self {
+        let body = Body::Batch(Box::new(Batch::of_lines_to(url, metering)));
+        Self { decoder: Decoder::default(), coded: false, body, asked: Asked::default() }
     }
 
     /// Reads the next bytes of the body, as they are sent to the provider.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let Self { decoder, body, asked } = self;
+        let Self { decoder, body, asked, .. } = self;
         asked.body_bytes = asked.body_bytes.saturating_add(bytes.len() as u64);
         let mut readable = true;
         let decoded = decoder.feed(bytes, |plain| readable = readable && body.feed(plain, asked));
@@ -117,6 +134,7 @@ impl RequestMeter {
             json.reading.text.end();
         }
         self.body.tell(&mut self.asked);
+        self.asked.whole = !self.coded && self.body.is_whole();
     }
 
     /// What has been asked for so far.
@@ -128,6 +146,9 @@ impl RequestMeter {
 
 impl Body {
     fn new(metering: Metering, content_type: Option<&str>) -> Self {
+        if metering == Metering::Batch {
+            return Self::Batch(Box::new(Batch::of_messages()));
+        }
         let Some(paths) = shape::paths(metering) else { return Self::Opaque };
         let form = content_type
             .filter(|value| value.trim_start().to_ascii_lowercase().starts_with("multipart/"));
@@ -138,13 +159,7 @@ impl Body {
         }
         let conversation =
             matches!(metering, Metering::Chat | Metering::Responses | Metering::Messages);
-        let reading = Reading {
-            walk: Walk::of_known_keys(),
-            text: SampledCounter::default(),
-            taking: Taking::Nothing,
-            word: Vec::new(),
-            flat_tokens: if conversation { CONVERSATION_TOKENS } else { 0 },
-        };
+        let reading = Reading::new(if conversation { CONVERSATION_TOKENS } else { 0 });
         Self::Json(Box::new(Json { paths, tokenizer: Tokenizer::new(), reading }))
     }
 
@@ -165,6 +180,16 @@ impl Body {
                 drop(scan.take_references());
                 read.is_ok()
             }
+            Self::Batch(batch) => batch.feed(bytes, &mut asked.batch),
+        }
+    }
+
+    /// Whether what was read is all there is to it.
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Json(json) => json.tokenizer.is_complete(),
+            Self::Form(_) => true,
+            Self::Opaque | Self::Batch(_) => false,
         }
     }
 
@@ -184,12 +209,23 @@ impl Body {
                 asked.attachments = 1;
                 asked.input_estimate = ATTACHMENT_TOKENS;
             }
-            Self::Opaque => {}
+            // It tells its sums request by request.
+            Self::Batch(_) | Self::Opaque => {}
         }
     }
 }
 
 impl Reading {
+    fn new(flat_tokens: u64) -> Self {
+        Self {
+            walk: Walk::of_known_keys(),
+            text: SampledCounter::default(),
+            taking: Taking::Nothing,
+            word: Vec::new(),
+            flat_tokens,
+        }
+    }
+
     fn token(&mut self, paths: &Paths<Mark>, token: Token<'_>, asked: &mut Asked) {
         let place = match self.walk.step(paths, token) {
             Step::Value(place) => place,
@@ -202,6 +238,10 @@ impl Reading {
                 return;
             }
         };
+        let mark = paths.mark(place);
+        // What is null is not named.
+        asked.elsewhere |= mark == Some(Mark::Elsewhere) && !matches!(token, Token::Null);
+        asked.several |= mark == Some(Mark::Question);
         match token {
             Token::StringBegin => self.string_begin(paths, place, asked),
             Token::Text(piece) => self.text(piece, asked),
@@ -240,11 +280,18 @@ impl Reading {
             return;
         };
         self.taking = match mark {
-            Mark::Model | Mark::Tier | Mark::Speed | Mark::Geo | Mark::ToolKind => {
+            Mark::Model
+            | Mark::Tier
+            | Mark::Speed
+            | Mark::Geo
+            | Mark::ToolKind
+            | Mark::ItemKind => {
                 self.word.clear();
                 Taking::Word(mark)
             }
-            Mark::Text | Mark::Schema | Mark::Message | Mark::Token => Taking::Text,
+            Mark::Text | Mark::Schema | Mark::Message | Mark::Token | Mark::Question => {
+                Taking::Text
+            }
             Mark::Speech => {
                 asked.characters = 0;
                 Taking::Speech
@@ -258,7 +305,9 @@ impl Reading {
             | Mark::OutputMax
             | Mark::Choices
             | Mark::Background
-            | Mark::Search => Taking::Nothing,
+            | Mark::Search
+            | Mark::Elsewhere
+            | Mark::BestOf => Taking::Nothing,
         };
     }
 
@@ -292,7 +341,11 @@ impl Reading {
             Mark::Tier => asked.service_tier = ServiceTier::reported(word).unwrap_or_default(),
             Mark::Speed if word == "fast" => asked.service_tier = ServiceTier::Fast,
             Mark::Geo => asked.geo = Geo::reported(word),
-            Mark::ToolKind => asked.hosted_tools |= is_hosted(word),
+            Mark::ToolKind => {
+                asked.hosted_tools |= is_hosted(word);
+                asked.provider_tools |= !matches!(word, "function" | "custom");
+            }
+            Mark::ItemKind => asked.elsewhere |= word == "item_reference",
             Mark::Speed
             | Mark::Stream
             | Mark::IncludeUsage
@@ -305,7 +358,10 @@ impl Reading {
             | Mark::Message
             | Mark::Speech
             | Mark::Token
-            | Mark::Attachment => {}
+            | Mark::Attachment
+            | Mark::Elsewhere
+            | Mark::Question
+            | Mark::BestOf => {}
         }
     }
 
@@ -315,6 +371,9 @@ impl Reading {
         }
         if mark == Some(Mark::Choices) {
             asked.choices = digits.parse().unwrap_or_default();
+        }
+        if mark == Some(Mark::BestOf) {
+            asked.several |= digits != "1";
         }
         if matches!(mark, Some(Mark::Token)) {
             self.flat_tokens += 1;

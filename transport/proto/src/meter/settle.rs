@@ -1,14 +1,16 @@
 //! What an answer took, once it has ended: what was reported, or what was counted instead.
 //!
-//! A usage that the provider reported for the whole answer is believed. Where there is none, what
-//! was given is counted, and what was reported of a part is never undercut.
+//! A usage that the provider reported for the whole answer is believed, as far as the request can
+//! have led to it ([`bounds`]). Where there is none, what was given is counted, and what was reported
+//! of a part is never undercut.
 
 use http::StatusCode;
 
 use super::answer::words;
+use super::bounds;
 use super::compose::{self, Words};
 use super::facts::{Facts, Field, Status};
-use super::{Asked, Metered};
+use super::{Asked, Metered, Part};
 use crate::provider::Provider;
 use crate::tables::routes::Metering;
 use crate::usage::{Basis, Class, Geo, ServiceTier, Usage};
@@ -21,7 +23,7 @@ const RECORDING_BYTES_PER_MILLI: u64 = 16;
 const RECORDING_MILLIS_PER_TOKEN: u64 = 100;
 
 /// Bytes of an unreadable answer that are taken for one token.
-const UNREADABLE_BYTES_PER_TOKEN: u64 = 4;
+pub(super) const UNREADABLE_BYTES_PER_TOKEN: u64 = 4;
 
 /// What is known of an answer that has ended.
 #[derive(Debug)]
@@ -45,15 +47,23 @@ pub(super) struct Given {
     /// What its parts have used, each of which has reported for itself.
     pub(super) folded: Usage,
     pub(super) beside: Usage,
+    /// What they have used, by what prices it.
+    pub(super) parts: Vec<Part>,
     pub(super) facts: Facts,
 }
 
 /// What the answer took.
 pub(super) fn settle(given: Given, asked: &Asked) -> Metered {
-    let (usage, basis) = taken(&given, asked);
+    let (taken, basis) = taken(&given, asked);
+    let (usage, held_beside) = bounds::within(given.metering, asked, &taken, &given.beside);
+    let basis = match basis {
+        Basis::Reported if (usage, held_beside) != (taken, given.beside) => Basis::Bounded,
+        // What was counted here accuses nobody.
+        Basis::Reported | Basis::Estimated | Basis::Unmetered | Basis::Bounded => basis,
+    };
     let pending = given.pending(asked);
     let waived = given.facts.refused && given.counted() == 0;
-    let Given { metering, whole, beside, facts, .. } = given;
+    let Given { metering, whole, facts, parts, .. } = given;
     let refused = !(given.status.is_success() || given.status.is_informational());
     let tier = facts.tier.unwrap_or(asked.service_tier);
     let fast = facts.fast.unwrap_or(asked.service_tier == ServiceTier::Fast);
@@ -74,14 +84,18 @@ pub(super) fn settle(given: Given, asked: &Asked) -> Metered {
         response: facts
             .response
             .filter(|_| matches!(metering, Metering::Responses | Metering::StoredResponse)),
-        beside,
+        beside: held_beside,
         waived,
+        parts,
     }
 }
 
 impl Given {
-    /// Whether a response is still being made, and its usage comes later.
+    /// Whether a response, or a batch, is still being made, and its usage comes later.
     fn pending(&self, asked: &Asked) -> bool {
+        if self.metering == Metering::Batch {
+            return self.status.is_success();
+        }
         let made_later = self.whole || asked.background;
         matches!(self.metering, Metering::Responses | Metering::StoredResponse)
             && !self.facts.usage_seen
@@ -117,7 +131,8 @@ fn taken(given: &Given, asked: &Asked) -> (Usage, Basis) {
         };
     }
     match given.metering {
-        Metering::Free => NOTHING,
+        // What a batch takes, its results tell.
+        Metering::Free | Metering::Batch => NOTHING,
         Metering::Container => (Usage::NONE.with(Class::CodeSession, 1), Basis::Reported),
         // It was billed when it was made; reading it again costs nothing that it does not report.
         Metering::StoredResponse if !given.facts.usage_seen => NOTHING,
@@ -193,6 +208,7 @@ fn estimated(given: &Given, asked: &Asked) -> Usage {
         | Metering::Speech
         | Metering::Realtime
         | Metering::BatchResults
+        | Metering::Batch
         | Metering::Container
         | Metering::Free => {}
     }
@@ -262,6 +278,7 @@ fn with_tools(mut usage: Usage, given: &Given) -> Usage {
         | Metering::Speech
         | Metering::Realtime
         | Metering::BatchResults
+        | Metering::Batch
         | Metering::Container
         | Metering::Free => usage,
     }

@@ -331,6 +331,7 @@ pub(super) fn whole(metering: Metering) -> Option<Shape> {
         Metering::Responses | Metering::StoredResponse => Some(&WHOLE_RESPONSE),
         Metering::Free
         | Metering::Container
+        | Metering::Batch
         | Metering::Chat
         | Metering::Messages
         | Metering::Embeddings
@@ -345,7 +346,7 @@ pub(super) fn whole(metering: Metering) -> Option<Shape> {
 /// The shape of each event, frame or line of an answer.
 pub(super) fn events(metering: Metering) -> Option<Shape> {
     match metering {
-        Metering::Free | Metering::Container => None,
+        Metering::Free | Metering::Container | Metering::Batch => None,
         Metering::Chat => Some(&CHAT),
         Metering::Responses | Metering::StoredResponse => Some(&RESPONSE_EVENTS),
         Metering::Messages => Some(&MESSAGES),

@@ -5,8 +5,10 @@
 //! [`CARRY_BYTES`] for the end of a token. When the carry is full it is counted up to its last word,
 //! so that the result is the same in whatever pieces the text came.
 
+use std::hash::{BuildHasher, RandomState};
 use std::str;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bpe_openai::Tokenizer;
 
@@ -21,6 +23,15 @@ const STRETCH_BYTES: u64 = 64 * 1024;
 /// … the first ones are counted, and the rest is taken to be like them.
 const SAMPLE_BYTES: u64 = 4 * 1024;
 
+/// Words whose counts are remembered: 32 KiB for a process.
+const LATELY_SLOTS: u64 = 4096;
+
+/// Longest word whose count is remembered, in bytes.
+const LATELY_BYTES_MAX: usize = 32;
+
+/// Where a remembered count is.
+const COUNT_BITS: u64 = 0xff;
+
 /// Loads the tables that tokens are counted with, so that the first exchange need not wait for
 /// them. It takes some tens of milliseconds, once.
 pub fn warm_up() {
@@ -31,12 +42,56 @@ static TABLES: LazyLock<&Tokenizer> = LazyLock::new(bpe_openai::o200k_base);
 
 /// Tokens of a text that stands by itself.
 fn count(text: &[u8]) -> u64 {
-    let tokens = match str::from_utf8(text) {
-        Ok(text) => TABLES.count(text),
+    match str::from_utf8(text) {
+        Ok(text) => TABLES.split(text).map(word).sum(),
         // A text that was cut inside a character.
-        Err(_) => TABLES.count(String::from_utf8_lossy(text).as_ref()),
+        Err(_) => TABLES.split(&String::from_utf8_lossy(text)).map(word).sum(),
+    }
+}
+
+/// Counts of words that were counted lately: most words of most texts are few. Only hashes are
+/// kept, under a key of the process's own, and no text.
+struct Lately {
+    key: RandomState,
+    /// The upper bits of a word's hash above its count; zero where there is none.
+    slots: Box<[AtomicU64]>,
+}
+
+static LATELY: LazyLock<Lately> = LazyLock::new(|| Lately {
+    key: RandomState::new(),
+    slots: (0..LATELY_SLOTS).map(|_| AtomicU64::new(0)).collect(),
+});
+
+/// Tokens of a word, as the tables split texts into words: no token reaches over two of them.
+fn word(word: &str) -> u64 {
+    let counted = || TABLES.bpe.count(word.as_bytes()) as u64;
+    if word.len() > LATELY_BYTES_MAX {
+        return counted();
+    }
+    let lately = &*LATELY;
+    let hash = lately.key.hash_one(word);
+    let (name, at) = (hash & !COUNT_BITS, hash % LATELY_SLOTS);
+    let Some(slot) = usize::try_from(at).ok().and_then(|at| lately.slots.get(at)) else {
+        return counted();
     };
-    tokens as u64
+    let kept = slot.load(Ordering::Relaxed);
+    if kept & !COUNT_BITS == name && kept & COUNT_BITS != 0 {
+        return kept & COUNT_BITS;
+    }
+    let tokens = counted();
+    if tokens <= COUNT_BITS {
+        slot.store(name | tokens, Ordering::Relaxed);
+    }
+    tokens
+}
+
+/// Hands on the text that a piece of a JSON string stands for.
+fn with_text(piece: Piece<'_>, push: impl FnOnce(&[u8])) {
+    match piece {
+        Piece::Raw(bytes) => push(bytes),
+        Piece::Escaped(character) => push(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        Piece::LoneSurrogate(_) => push("\u{fffd}".as_bytes()),
+    }
 }
 
 /// Counts the tokens of a text.
@@ -49,11 +104,7 @@ pub(super) struct TextCounter {
 impl TextCounter {
     /// The next piece of a JSON string.
     pub(super) fn piece(&mut self, piece: Piece<'_>) {
-        match piece {
-            Piece::Raw(bytes) => self.push(bytes),
-            Piece::Escaped(character) => self.push(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            Piece::LoneSurrogate(_) => self.push("\u{fffd}".as_bytes()),
-        }
+        with_text(piece, |text| self.push(text));
     }
 
     /// The next bytes of the text.
@@ -131,11 +182,7 @@ pub(super) struct SampledCounter {
 impl SampledCounter {
     /// The next piece of a JSON string.
     pub(super) fn piece(&mut self, piece: Piece<'_>) {
-        match piece {
-            Piece::Raw(bytes) => self.push(bytes),
-            Piece::Escaped(character) => self.push(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            Piece::LoneSurrogate(_) => self.push("\u{fffd}".as_bytes()),
-        }
+        with_text(piece, |text| self.push(text));
     }
 
     /// The next bytes of the text.
@@ -199,6 +246,18 @@ mod tests {
         assert_eq!(counted(&[b"hel", b"lo wor", b"ld"]), 2);
         assert_eq!(counted(&["\u{1f600}".as_bytes()]), counted(&[b"\xf0\x9f", b"\x98\x80"]));
         assert_eq!(counted(&[]), 0);
+    }
+
+    #[test]
+    fn a_word_counts_alike_whether_it_is_remembered_or_not() {
+        for text in
+            ["hello", " hello", "naïve", "antidisestablishmentarianism", "1234", "\u{1f600}"]
+        {
+            let whole = bpe_openai::o200k_base().count(text) as u64;
+            for _ in 0..3 {
+                assert_eq!(count(text.as_bytes()), whole, "{text}");
+            }
+        }
     }
 
     #[test]

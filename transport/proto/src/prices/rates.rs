@@ -83,7 +83,13 @@ impl Rates {
     /// The same, without the classes that have no price. `None` only where it is out of range.
     #[must_use]
     pub fn list_priced(&self, usage: &Usage) -> Option<ListPrice> {
-        let input = usage.input_total();
+        self.list_priced_at(usage, usage.input_total())
+    }
+
+    /// The same for the sum of requests none of which read more than `input` in all, where the
+    /// prices of that total hold for each of them.
+    #[must_use]
+    pub fn list_priced_at(&self, usage: &Usage, input: u64) -> Option<ListPrice> {
         usage.iter().try_fold(ListPrice::ZERO, |sum, (class, units)| {
             sum.plus(units, self.price(class, input).unwrap_or(UnitPrice::FREE))
         })
@@ -110,6 +116,12 @@ impl Rates {
     #[must_use]
     pub fn dearest_input(&self) -> Option<UnitPrice> {
         INPUT.into_iter().filter_map(|class| self.dearest(class)).max()
+    }
+
+    /// The same at one total input.
+    #[must_use]
+    pub fn dearest_input_at(&self, input_total: u64) -> Option<UnitPrice> {
+        INPUT.into_iter().filter_map(|class| self.price(class, input_total)).max()
     }
 
     /// The step that holds at a total input. There is always one: the first begins at zero.

@@ -26,7 +26,7 @@ pub struct ModelScan {
 }
 
 /// Follows the tokens; apart from the tokenizer, so that both can be borrowed at once.
-struct Reader {
+pub(super) struct Reader {
     walk: Walk<Frame>,
     references: References,
     top: TopLevel,
@@ -77,11 +77,7 @@ impl ModelScan {
     /// A scan at the start of a body in `dialect`.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        let reader = Reader {
-            walk: Walk::new(),
-            references: References::new(dialect),
-            top: TopLevel::default(),
-        };
+        let reader = Reader::new(dialect);
         Self { tokenizer: Tokenizer::new(), reader, optional: false, begun: false, failed: None }
     }
 
@@ -154,7 +150,21 @@ impl ModelScan {
 }
 
 impl Reader {
-    fn token(&mut self, depth: usize, token: Token<'_>) -> Result<(), ScanError> {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self { walk: Walk::new(), references: References::new(dialect), top: TopLevel::default() }
+    }
+
+    /// The model, once its whole name has been read.
+    pub(super) fn model(&self) -> Option<&str> {
+        self.top.model.as_deref()
+    }
+
+    /// The objects that were named since the last call.
+    pub(super) fn take_references(&mut self) -> Vec<Reference> {
+        self.references.take()
+    }
+
+    pub(super) fn token(&mut self, depth: usize, token: Token<'_>) -> Result<(), ScanError> {
         if depth == 0 && !matches!(token, Token::ObjectBegin | Token::ObjectEnd) {
             return Err(ScanError::NotAnObject);
         }

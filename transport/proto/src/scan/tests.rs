@@ -13,6 +13,7 @@ fn kind(content_type: Option<&str>, route: &Route) -> Result<&'static str, ScanE
     BodyScan::for_route(content_type, route).map(|scan| match scan {
         BodyScan::Json(_) => "json",
         BodyScan::Multipart(_) => "form",
+        BodyScan::Batch(_) => "batch",
         BodyScan::Empty => "empty",
     })
 }

@@ -95,11 +95,13 @@ pub enum Tap {
     ContainerFiles,
     /// An answer of Anthropic's Messages API, whole or as events.
     Messages,
+    /// A batch, and the files of its results once they are there.
+    Batch,
 }
 
 impl Tap {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::File,
         Self::Upload,
         Self::Chat,
@@ -109,6 +111,7 @@ impl Tap {
         Self::Container,
         Self::ContainerFiles,
         Self::Messages,
+        Self::Batch,
     ];
 }
 
@@ -138,7 +141,10 @@ pub enum Metering {
     Realtime,
     /// A container, which costs once where it is made.
     Container,
-    /// The results of a batch: one answer on each line.
+    /// A batch that is made: what it takes is told by its results.
+    Batch,
+    /// The results of a batch: one answer on each line. Where they are read without terms, they are
+    /// billed elsewhere.
     BatchResults,
 }
 
@@ -153,6 +159,8 @@ pub enum BodyKind {
     OptionalJson,
     /// `multipart/form-data`, or one JSON object.
     Multipart,
+    /// One JSON object that holds the requests of a batch.
+    Requests,
 }
 
 /// Whether a refused path is refused for the time being, or for what it is.

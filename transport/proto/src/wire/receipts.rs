@@ -24,8 +24,14 @@ pub const KEY_BYTES: usize = 32;
 /// Bytes of an Ed25519 signature.
 pub const SIGNATURE_BYTES: usize = 64;
 
+/// Bytes of a key with the word of the one before it.
+pub const HANDOVER_BYTES: usize = KEY_BYTES + SIGNATURE_BYTES;
+
 /// What the signature of an [`AckBatch`] is made for.
 const ACK_DOMAIN: &[u8] = b"weft/1 ack\0";
+
+/// What the signature of an [`Accepted`] head is made for.
+const ACCEPTED_DOMAIN: &[u8] = b"weft/1 accepted\0";
 
 /// What the signature of a [`Handover`] is made for.
 const HANDOVER_DOMAIN: &[u8] = b"weft/1 ledger key\0";
@@ -72,16 +78,35 @@ pub struct AgentLedger {
     pub books: Vec<BookHash>,
 }
 
+/// What the hub has taken of an agent's chain, under its signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The last entry that it has.
+    pub head: ChainHead,
+    /// The hub's ledger key over [`Accepted::signed`].
+    pub signature: [u8; SIGNATURE_BYTES],
+}
+
+impl Accepted {
+    /// What the hub signs of the head that it has of this agent's chain: fixed widths, big-endian.
+    #[must_use]
+    pub fn signed(agent: AgentId, head: &ChainHead) -> Vec<u8> {
+        let numbers = [head.epoch.to_be_bytes(), head.size.to_be_bytes()].concat();
+        [ACCEPTED_DOMAIN, agent.as_bytes(), &numbers, &head.leaf].concat()
+    }
+}
+
 /// The hub's ledger, as it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubLedger {
     /// Its public key, with which batches of acknowledgements and cosignatures are made.
     pub key: [u8; KEY_BYTES],
-    /// Where the key follows another.
-    pub handover: Option<Handover>,
+    /// Where the key follows others: the word of each on the next one, the oldest first, and of the
+    /// last on `key`. At most [`HANDOVERS_MAX`](crate::limits::HANDOVERS_MAX).
+    pub handovers: Vec<Handover>,
     /// What the hub has taken of this agent's chain: receipts begin behind it. None where it has
     /// taken nothing.
-    pub accepted: Option<ChainHead>,
+    pub accepted: Option<Accepted>,
 }
 
 /// What became of a receipt. The number is the wire's.
@@ -193,8 +218,8 @@ pub struct PricesOffer {
     pub active: bool,
 }
 
-/// The hub's signature under a checkpoint of the agent's chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The hub's signature under a checkpoint of the agent's chain, and over the head of its own journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cosigned {
     /// The epoch of the checkpoint.
     pub epoch: u64,
@@ -202,10 +227,47 @@ pub struct Cosigned {
     pub size: u64,
     /// When the hub signed, in seconds since 1970.
     pub at_secs: u64,
-    /// The hub's ledger key over the checkpoint, as [`crate::ledger`] says.
+    /// The hub's ledger key over the checkpoint and the journal's head, as [`crate::ledger`] says.
     pub signature: [u8; SIGNATURE_BYTES],
-    /// The head of the hub's own journal, for the agent's next checkpoint; none where it is empty.
-    pub hub: Option<JournalHead>,
+    /// The head of the hub's own journal, for the agent's next checkpoint.
+    pub journal: JournalHead,
+    /// How it is shown.
+    pub how: Showing,
+    /// The nodes that show it, at most [`JOURNAL_NODES_MAX`](crate::limits::JOURNAL_NODES_MAX).
+    pub nodes: Vec<[u8; 32]>,
+}
+
+/// How a head of the hub's journal is shown. The number is the wire's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Showing {
+    /// To an agent that names no head: by the peaks of its tree.
+    First = 1,
+    /// As what the head that the agent names has grown to: by what was added.
+    Grown = 2,
+    /// In place of the head that the agent names, which the hub admits not to have: by its peaks.
+    Restored = 3,
+}
+
+impl Showing {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::First, Self::Grown, Self::Restored];
+
+    /// The one with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|how| *how as u8 == number)
+    }
+
+    /// The word in signed texts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Grown => "grown",
+            Self::Restored => "restored",
+        }
+    }
 }
 
 /// A head of the hub's own journal.
@@ -213,7 +275,7 @@ pub struct Cosigned {
 pub struct JournalHead {
     /// How many entries it has.
     pub size: u64,
-    /// The root of the tree over them.
+    /// The root of the tree over their hashes.
     pub root: [u8; 32],
 }
 

@@ -154,9 +154,8 @@ impl Chain {
     }
 
     pub(crate) fn cosigned(&self, statement: &Statement) -> Cosigned {
-        let at_secs = 1_790_000_010;
-        let signature = statement.cosign(at_secs, &self.hub_key);
-        let cosignature = Cosignature { at_secs, signature };
-        Cosigned { size: statement.size, key: self.hub_key.public(), cosignature }
+        let cosignature = Cosignature::sign(statement, 1_790_000_010, None, &self.hub_key);
+        let (size, key) = (statement.size, self.hub_key.public());
+        Cosigned { size, key, cosignature, nodes: Vec::new() }
     }
 }

@@ -62,6 +62,30 @@ fn an_open_at_a_place_reads_and_writes_back_and_needs_a_place() {
     assert!(refused.to_string().contains("place"), "{refused}");
 }
 
+/// Of the same checkpoint as the one in the chain, and with the head of the hub's journal.
+#[test]
+fn a_cosignature_with_a_journal_reads_writes_back_and_is_signed_as_the_page_says() {
+    let bytes = vector("ledger-cosignature-journal");
+    let cosigned = entry("ledger-cosignature-journal");
+    assert_eq!(cosigned.encode().expect("an entry"), bytes);
+    let (Body::Cosigned(cosigned), Body::Checkpoint(checkpoint), Body::Epoch(epoch)) =
+        (cosigned.body, entry("ledger-checkpoint").body, entry("ledger-epoch").body)
+    else {
+        panic!("a cosignature of a checkpoint")
+    };
+    let statement = checkpoint.statement(epoch.agent, 1);
+    assert!(cosigned.cosignature.holds(&statement, &cosigned.key));
+    let head = cosigned.cosignature.journal.expect("a journal").head;
+    assert_eq!((head.size, cosigned.nodes.len()), (90_212, 2));
+
+    let note = vector("ledger-note-journal");
+    let opened = SignedNote::open(&note, &epoch.key, Some((epoch.hub, &cosigned.key)));
+    let opened = opened.expect("a note");
+    assert_eq!(opened.cosignature, Some(cosigned.cosignature));
+    let again = opened.text(&epoch.key, Some((epoch.hub, &cosigned.key)));
+    assert_eq!(again.as_bytes(), note);
+}
+
 #[test]
 fn leaves_and_roots_are_those_that_the_page_gives() {
     let expected = vector("ledger-leaves");

@@ -2,6 +2,7 @@
 
 mod chain;
 mod golden;
+mod journal;
 mod million;
 mod notes;
 mod properties;

@@ -1,18 +1,20 @@
 //! Signed notes: what is opened, and what is refused.
 
 use crate::chain::Chain;
-use weft_proto::ledger::Hash;
-use weft_proto::ledger::HubHead;
 use weft_proto::ledger::note::{Cosignature, SignedNote};
+use weft_proto::ledger::{Hash, HubHead, Shown};
+use weft_proto::wire::receipts::Showing;
 
-fn note() -> (Chain, String) {
+fn note(journal: bool) -> (Chain, String) {
     let mut chain = Chain::new();
     chain.served();
     let mut statement = chain.statement();
     statement.hub = Some(HubHead { size: 5, root: Hash::new([4; 32]) });
-    let at_secs = 1_790_000_000;
-    let signature = statement.cosign(at_secs, &chain.hub_key);
-    let cosignature = Some(Cosignature { at_secs, signature });
+    let shown = journal.then(|| {
+        let head = HubHead { size: 7, root: Hash::new([6; 32]) };
+        Shown::new(head, Showing::Grown, &[Hash::new([1; 32]), Hash::new([2; 32])])
+    });
+    let cosignature = Some(Cosignature::sign(&statement, 1_790_000_000, shown, &chain.hub_key));
     let note = SignedNote { statement, signature: statement.sign(&chain.key), cosignature };
     let text = note.text(&chain.key.public(), Some((chain.hub, &chain.hub_key.public())));
     (chain, text)
@@ -20,11 +22,17 @@ fn note() -> (Chain, String) {
 
 #[test]
 fn a_note_opens_with_the_right_keys_alone() {
-    let (chain, text) = note();
+    for journal in [false, true] {
+        opens(journal);
+    }
+}
+
+fn opens(journal: bool) {
+    let (chain, text) = note(journal);
     let (agent, hub_key) = (chain.key.public(), chain.hub_key.public());
     let both =
         SignedNote::open(text.as_bytes(), &agent, Some((chain.hub, &hub_key))).expect("note");
-    assert!(both.cosignature.is_some());
+    assert_eq!(both.cosignature.expect("cosigned").journal.is_some(), journal);
     let one = SignedNote::open(text.as_bytes(), &agent, None).expect("note");
     assert!(one.cosignature.is_none(), "nobody vouches for it");
     assert!(SignedNote::open(text.as_bytes(), &hub_key, None).is_err());
@@ -34,7 +42,13 @@ fn a_note_opens_with_the_right_keys_alone() {
 
 #[test]
 fn no_changed_byte_of_a_note_passes() {
-    let (chain, text) = note();
+    for journal in [false, true] {
+        holds_byte_for_byte(journal);
+    }
+}
+
+fn holds_byte_for_byte(journal: bool) {
+    let (chain, text) = note(journal);
     let (agent, hub_key) = (chain.key.public(), chain.hub_key.public());
     let hub = Some((chain.hub, &hub_key));
     let whole = SignedNote::open(text.as_bytes(), &agent, hub).expect("note");

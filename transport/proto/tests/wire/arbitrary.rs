@@ -17,8 +17,8 @@ use weft_proto::wire::control::{
 use weft_proto::wire::head::{AnswerHead, RequestHead, SwitchedHead, Terms, Ticket};
 use weft_proto::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
 use weft_proto::wire::receipts::{
-    Ack, AckBatch, AgentLedger, ChainFault, ChainHead, Cosigned, Handover, HubLedger, JournalHead,
-    LedgerFault, PricesOffer, Verdict,
+    Accepted, Ack, AckBatch, AgentLedger, ChainFault, ChainHead, Cosigned, Handover, HubLedger,
+    JournalHead, LedgerFault, PricesOffer, Showing, Verdict,
 };
 
 macro_rules! any_id {
@@ -150,8 +150,11 @@ fn ack() -> impl Strategy<Value = Ack> {
 }
 
 fn ledger_word() -> impl Strategy<Value = HubMessage> {
-    let ledger = (any::<[u8; 32]>(), handover(), proptest::option::of(chain_head()))
-        .prop_map(|(key, handover, accepted)| HubLedger { key, handover, accepted });
+    let accepted =
+        (chain_head(), signature()).prop_map(|(head, signature)| Accepted { head, signature });
+    let handovers = vec(handover().prop_filter_map("a key before", |handover| handover), 0..3);
+    let ledger = (any::<[u8; 32]>(), handovers, proptest::option::of(accepted))
+        .prop_map(|(key, handovers, accepted)| HubLedger { key, handovers, accepted });
     let size = 1..=u32::try_from(PRICE_BOOK_BYTES_MAX).unwrap();
     let prices = (any::<[u8; 32]>(), size, signature(), any::<bool>()).prop_map(
         |(hash, size, signature, active)| PricesOffer {
@@ -173,15 +176,20 @@ fn ledger_word() -> impl Strategy<Value = HubMessage> {
     );
     let journal =
         (any::<u64>(), any::<[u8; 32]>()).prop_map(|(size, root)| JournalHead { size, root });
-    let cosigned =
-        (any::<u64>(), any::<u64>(), any::<u64>(), signature(), proptest::option::of(journal))
-            .prop_map(|(epoch, size, at_secs, signature, hub)| Cosigned {
-                epoch,
-                size,
-                at_secs,
-                signature,
-                hub,
-            });
+    let how = proptest::sample::select(Showing::ALL.to_vec());
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
+    let shown = (journal, how, vec(any::<[u8; 32]>(), 0..5));
+    let cosigned = (numbers, signature(), shown).prop_map(
+        |((epoch, size, at_secs), signature, (journal, how, nodes))| Cosigned {
+            epoch,
+            size,
+            at_secs,
+            signature,
+            journal,
+            how,
+            nodes,
+        },
+    );
     let fault = proptest::sample::select(ChainFault::ALL.to_vec());
     let fault = (fault, any::<u64>(), any::<u64>()).prop_map(|(fault, epoch, seq)| LedgerFault {
         fault,

@@ -5,7 +5,10 @@ use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use weft_proto::ids::AgentId;
-use weft_proto::limits::{ACKS_PER_BATCH_MAX, BOOKS_MAX, PRICE_BOOK_BYTES_MAX, RECEIPT_BYTES_MAX};
+use weft_proto::limits::{
+    ACKS_PER_BATCH_MAX, BOOKS_MAX, HANDOVERS_MAX, JOURNAL_NODES_MAX, PRICE_BOOK_BYTES_MAX,
+    RECEIPT_BYTES_MAX,
+};
 use weft_proto::money::{NanoUsd, Ratio};
 use weft_proto::prices::{BookHash, Label};
 use weft_proto::time::Timestamp;
@@ -13,8 +16,8 @@ use weft_proto::wire::Malformed;
 use weft_proto::wire::control::{AgentMessage, ControlMessage as _, HubMessage};
 use weft_proto::wire::head::{RequestHead, Terms};
 use weft_proto::wire::receipts::{
-    Ack, AckBatch, AgentLedger, ChainFault, ChainHead, Cosigned, Handover, HubLedger, JournalHead,
-    LedgerFault, PricesOffer, Receipt, Verdict,
+    Accepted, Ack, AckBatch, AgentLedger, ChainFault, ChainHead, Cosigned, Handover, HubLedger,
+    JournalHead, LedgerFault, PricesOffer, Receipt, Showing, Verdict,
 };
 
 const HEAD: ChainHead = ChainHead { epoch: 2, size: 300, leaf: [0x33; 32] };
@@ -33,7 +36,9 @@ pub(crate) fn new_ledger() -> AgentLedger {
 }
 
 pub(crate) fn hub_ledger() -> HubLedger {
-    HubLedger { key: [0x11; 32], handover: None, accepted: Some(HEAD) }
+    let accepted = Some(Accepted { head: HEAD, signature: [0x22; 64] });
+    let handovers = vec![Handover { from: [0x55; 32], signature: [0x22; 64] }];
+    HubLedger { key: [0x11; 32], handovers, accepted }
 }
 
 pub(crate) fn offer() -> PricesOffer {
@@ -71,7 +76,9 @@ pub(crate) fn cosigned() -> Cosigned {
         size: 300,
         at_secs: 1_700_000_000,
         signature: [0x22; 64],
-        hub: Some(JournalHead { size: 90_210, root: [0x33; 32] }),
+        journal: JournalHead { size: 90_210, root: [0x33; 32] },
+        how: Showing::Grown,
+        nodes: vec![[0x44; 32], [0x55; 32]],
     }
 }
 
@@ -126,6 +133,17 @@ fn what_no_reader_takes_no_writer_sends() {
         let message = HubMessage::Prices(PricesOffer { size, ..offer() });
         assert_eq!(refused(&message), Malformed("price book length"));
     }
+    let most = Cosigned { nodes: vec![[1; 32]; JOURNAL_NODES_MAX], ..cosigned() };
+    let written = HubMessage::Cosigned(most.clone()).encode().expect("all nodes fit");
+    assert_eq!(HubMessage::decode(&written), Ok(HubMessage::Cosigned(most)));
+    let over = Cosigned { nodes: vec![[1; 32]; JOURNAL_NODES_MAX + 1], ..cosigned() };
+    assert_eq!(refused(&HubMessage::Cosigned(over)), Malformed("journal's nodes"));
+    let handovers = vec![hub_ledger().handovers[0]; HANDOVERS_MAX];
+    let most = HubLedger { handovers: handovers.clone(), ..hub_ledger() };
+    HubMessage::Ledger(most).encode().expect("all keys fit");
+    let over = [handovers, hub_ledger().handovers].concat();
+    let over = HubMessage::Ledger(HubLedger { handovers: over, ..hub_ledger() });
+    assert_eq!(refused(&over), Malformed("ledger keys"));
     let books = vec![BookHash::from_bytes([1; 32]); BOOKS_MAX + 1];
     let message = AgentMessage::Ledger(AgentLedger { books, ..new_ledger() });
     assert_eq!(message.encode(), Err(Malformed("price books")));

@@ -7,15 +7,17 @@ use crate::ids::{AccountId, AgentId, ExchangeId, HubId, LeaseId};
 use crate::ledger::ack::SignedAcks;
 use crate::ledger::codec::Reader;
 use crate::ledger::entry::{BadEntry, Position};
+use crate::ledger::journal::{JOURNAL_SIZE_MAX, Shown};
 use crate::ledger::note::{Cosignature, PublicKey, Signature};
 use crate::ledger::tree::Hash;
-use crate::limits::TEXT_BYTES_MAX;
+use crate::limits::{JOURNAL_NODES_MAX, TEXT_BYTES_MAX};
 use crate::money::{ListPrice, NanoUsd, Ratio};
 use crate::prices::{BookHash, Label};
 use crate::provider::Provider;
 use crate::time::Timestamp;
 use crate::usage::{Basis, Class, Geo, ServiceTier, Usage};
 use crate::wire::head::{Terms, Ticket};
+use crate::wire::receipts::Showing;
 
 /// What says of an OPEN whether its ticket has terms, and whether they name a place.
 const WITHOUT_TERMS: u8 = 0;
@@ -30,7 +32,7 @@ impl Body {
             Self::Close(close) => return close.put(out),
             Self::Acks(acks) => return acks.put(out),
             Self::Checkpoint(checkpoint) => checkpoint.put(out),
-            Self::Cosigned(cosigned) => cosigned.put(out),
+            Self::Cosigned(cosigned) => return cosigned.put(out),
         }
         Ok(())
     }
@@ -42,7 +44,8 @@ impl Body {
             3 => Self::Close(Close::take(reader)?),
             4 => Self::Acks(SignedAcks::take(reader)?),
             5 => Self::Checkpoint(Checkpoint::take(reader)?),
-            6 => Self::Cosigned(Cosigned::take(reader)?),
+            6 => Self::Cosigned(Cosigned::take(false, reader)?),
+            7 => Self::Cosigned(Cosigned::take(true, reader)?),
             _ => return Err(BadEntry("kind")),
         })
     }
@@ -290,18 +293,49 @@ impl Checkpoint {
 }
 
 impl Cosigned {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Vec<u8>) -> Result<(), BadEntry> {
         out.extend_from_slice(&self.size.to_be_bytes());
         out.extend_from_slice(self.key.as_bytes());
         out.extend_from_slice(&self.cosignature.at_secs.to_be_bytes());
+        match &self.cosignature.journal {
+            None if self.nodes.is_empty() => {}
+            Some(shown)
+                if self.nodes.len() <= JOURNAL_NODES_MAX
+                    && shown.head.size <= JOURNAL_SIZE_MAX
+                    && shown.growth == Shown::growth_of(&self.nodes) =>
+            {
+                out.extend_from_slice(&shown.head.size.to_be_bytes());
+                out.extend_from_slice(shown.head.root.as_bytes());
+                out.push(shown.how as u8);
+                out.push(u8::try_from(self.nodes.len()).unwrap_or(u8::MAX));
+                self.nodes.iter().for_each(|node| out.extend_from_slice(node.as_bytes()));
+            }
+            Some(_) | None => return Err(BadEntry("journal")),
+        }
         out.extend_from_slice(self.cosignature.signature.as_bytes());
+        Ok(())
     }
 
-    fn take(reader: &mut Reader<'_>) -> Result<Self, BadEntry> {
+    fn take(witnessed: bool, reader: &mut Reader<'_>) -> Result<Self, BadEntry> {
         let size = reader.u64()?;
         let key = PublicKey::new(reader.array()?);
         let at_secs = reader.u64()?;
+        let mut nodes = Vec::new();
+        let journal = if witnessed {
+            let head = HubHead { size: reader.u64()?, root: Hash::new(reader.array()?) };
+            let how = Showing::from_number(reader.u8()?).ok_or(BadEntry("journal"))?;
+            let count = usize::from(reader.u8()?);
+            if count > JOURNAL_NODES_MAX || head.size > JOURNAL_SIZE_MAX {
+                return Err(BadEntry("journal"));
+            }
+            for _ in 0..count {
+                nodes.push(Hash::new(reader.array()?));
+            }
+            Some(Shown { head, how, growth: Shown::growth_of(&nodes) })
+        } else {
+            None
+        };
         let signature = Signature::new(reader.array()?);
-        Ok(Self { size, key, cosignature: Cosignature { at_secs, signature } })
+        Ok(Self { size, key, cosignature: Cosignature { at_secs, journal, signature }, nodes })
     }
 }

@@ -71,6 +71,16 @@ checks! {
     CosignatureWithoutCheckpoint = "cosignature_without_checkpoint", "a cosignature of a checkpoint that is not there";
     /// A cosignature that does not hold.
     BadCosignature = "bad_cosignature", "a cosignature that its key did not make";
+    /// A checkpoint names a head of the hub's journal that the hub did not show.
+    JournalUnseen = "journal_unseen", "a checkpoint names a head of the hub's journal that was not shown to this agent";
+    /// What was shown of the hub's journal shows nothing.
+    JournalUnfit = "journal_unfit", "a cosignature that shows a head of the hub's journal by what shows nothing";
+    /// The hub's journal is older than it was.
+    OldHead = "old_head", "the hub signed a head of its journal that is older than one it had signed before";
+    /// The hub's journal is another one than it was.
+    TwoFaces = "two_faces", "the hub signed two journals of which neither continues the other";
+    /// The hub changed a receipt, or its word on one.
+    ChangedReceipt = "changed_receipt", "the hub signed a receipt, or a word on one, that is not what was given or said before";
     /// The log is shorter than somebody else has seen it.
     HeadNotReached = "head_not_reached", "the log is shorter than what was cosigned: its end is missing";
     /// The log is another one than somebody else has seen.

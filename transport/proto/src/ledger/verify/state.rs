@@ -94,10 +94,4 @@ impl Totals {
             *self.hub_keys.entry(key).or_default() += 1;
         }
     }
-
-    /// Exchanges that were closed.
-    #[must_use]
-    pub const fn closed_count(&self) -> u64 {
-        self.closed_proper + self.closed_cut + self.closed_interrupted
-    }
 }

@@ -22,6 +22,7 @@ fn facts(metering: Metering, content_type: &'static str) -> AnswerFacts<'static>
         | Speech
         | Realtime
         | Container
+        | Metering::Batch
         | Metering::BatchResults => Provider::OpenAi,
     };
     let status =
@@ -441,6 +442,94 @@ fn the_results_of_a_batch_are_summed_line_by_line() {
     let metered = metered(&facts, lines.as_bytes(), &Asked::default(), true);
     reported(&metered, &[(Class::Input, 12), (Class::Output, 3)]);
     assert_eq!(metered.service_tier, ServiceTier::Batch);
+}
+
+/// The results of a batch, in Anthropic's words, told apart above these totals of input.
+fn results(lines: &[u8], bands: &[u64], size: usize) -> Metered {
+    let facts = AnswerFacts {
+        provider: Provider::Anthropic,
+        ..facts(Metering::BatchResults, "application/x-jsonl")
+    };
+    let mut meter = AnswerMeter::new(&facts).in_bands(bands.into());
+    lines.chunks(size).for_each(|piece| meter.feed(piece));
+    meter.end(&Asked::default(), true)
+}
+
+fn succeeded(model: &str, geo: &str, input: u64, output: u64) -> String {
+    format!(
+        "{{\"custom_id\":\"{{\",\"result\":{{\"type\":\"succeeded\",\"message\":{{\"model\":\"{model}\",\
+         \"content\":[{{\"text\":\"{{\\\"usage\\\":7}}\"}}],\"usage\":{{\"input_tokens\":{input},\
+         \"output_tokens\":{output},\"inference_geo\":\"{geo}\"}}}}}}}}\n"
+    )
+}
+
+#[test]
+fn the_results_of_a_batch_are_told_apart_by_what_prices_them() {
+    let lines = [
+        succeeded("m-1", "global", 100, 10),
+        succeeded("m-2", "global", 40, 4),
+        "\r\n".to_owned(),
+        succeeded("m-1", "us", 50, 5),
+        succeeded("m-1", "global", 1_001, 1),
+        r#"{"custom_id":"e","result":{"type":"errored","error":{"model":"m-9"}}}"#.to_owned()
+            + "\n",
+        succeeded("m-1", "global", 1_000, 3),
+        succeeded("m-1", "global", 5_000, 2).trim_end().to_owned(),
+    ]
+    .concat();
+    let whole = results(lines.as_bytes(), &[1_000, 2_000], usize::MAX);
+    for size in [1, 2, 3, 11, 64] {
+        assert_eq!(results(lines.as_bytes(), &[1_000, 2_000], size), whole, "pieces of {size}");
+    }
+    let parts: Vec<_> = whole
+        .parts
+        .iter()
+        .map(|part| {
+            let usage = (part.usage.get(Class::Input), part.usage.get(Class::Output));
+            (part.model.as_deref().unwrap_or(""), part.geo, usage, part.input_max)
+        })
+        .collect();
+    let wanted = [
+        ("m-1", Geo::Global, (1_100, 13), 1_000),
+        ("m-2", Geo::Global, (40, 4), 40),
+        ("m-1", Geo::Us, (50, 5), 50),
+        ("m-1", Geo::Global, (1_001, 1), 1_001),
+        ("m-1", Geo::Global, (5_000, 2), 5_000),
+    ];
+    assert_eq!(parts, wanted);
+    reported(&whole, &[(Class::Input, 7_191), (Class::Output, 25)]);
+}
+
+#[test]
+fn a_line_that_cannot_be_read_is_taken_for_text_and_says_so() {
+    let deep = "[".repeat(200) + &"x".repeat(2_000) + "\n";
+    let lines = succeeded("m", "", 5, 1) + &deep + &succeeded("m", "", 7, 2);
+    let whole = results(lines.as_bytes(), &[], usize::MAX);
+    assert_eq!(results(lines.as_bytes(), &[], 1), whole);
+    assert_eq!(whole.basis, Basis::Unmetered);
+    let guessed = deep.len() as u64 / 4;
+    assert_eq!(whole.usage.get(Class::Input), 12);
+    assert_eq!(whole.usage.get(Class::Output), 3 + guessed);
+}
+
+#[test]
+fn however_many_models_and_lines_there_are_the_sums_stay_few_and_whole() {
+    let lines: String = (0..500).map(|n| succeeded(&format!("m-{n}"), "", 1_000_000, 1)).collect();
+    let whole = results(lines.as_bytes(), &[], 1_000);
+    assert_eq!(whole.parts.len(), crate::meter::PARTS_MAX);
+    let sum: u64 = whole.parts.iter().map(|part| part.usage.get(Class::Input)).sum();
+    assert_eq!((sum, whole.usage.get(Class::Input)), (500_000_000, 500_000_000));
+}
+
+#[test]
+fn a_batch_that_was_made_is_pending_and_one_that_was_refused_is_not() {
+    let made = json(Metering::Batch, r#"{"id":"msgbatch_1","usage":{"input_tokens":9}}"#);
+    assert!(made.pending && made.usage.is_none());
+    let facts = AnswerFacts {
+        status: StatusCode::BAD_REQUEST,
+        ..facts(Metering::Batch, "application/json")
+    };
+    assert!(!metered(&facts, b"{}", &Asked::default(), true).pending);
 }
 
 #[test]

@@ -33,6 +33,14 @@ pub(super) enum Mark {
     Token,
     /// What is no text.
     Attachment,
+    /// What names something that the provider reads too, and that stands elsewhere.
+    Elsewhere,
+    /// What kind of item this is.
+    ItemKind,
+    /// One of several questions.
+    Question,
+    /// How many answers are made to choose from.
+    BestOf,
 }
 
 type Row = (&'static str, Mark);
@@ -69,8 +77,11 @@ const CHAT: &[Row] = &[
     ("prediction.content", Mark::Text),
     // Completions of the older kind.
     ("prompt", Mark::Text),
-    ("prompt[]", Mark::Text),
+    ("prompt[]", Mark::Question),
     ("suffix", Mark::Text),
+    ("best_of", Mark::BestOf),
+    ("data_sources", Mark::Elsewhere),
+    ("messages[].audio", Mark::Elsewhere),
 ];
 
 const RESPONSES: &[Row] = &[
@@ -94,6 +105,16 @@ const RESPONSES: &[Row] = &[
     ("input[].content[].file_data", Mark::Attachment),
     ("input[].content[].input_audio", Mark::Attachment),
     ("text.format.**", Mark::Schema),
+    ("previous_response_id", Mark::Elsewhere),
+    ("conversation", Mark::Elsewhere),
+    ("prompt", Mark::Elsewhere),
+    ("context_management", Mark::Elsewhere),
+    ("input[].type", Mark::ItemKind),
+    ("input[].output.image_url", Mark::Elsewhere),
+    ("input[].output.file_id", Mark::Elsewhere),
+    ("input[].output[].file_id", Mark::Elsewhere),
+    ("input[].output[].file_url", Mark::Elsewhere),
+    ("input[].output[].file_data", Mark::Elsewhere),
 ];
 
 const MESSAGES: &[Row] = &[
@@ -111,6 +132,10 @@ const MESSAGES: &[Row] = &[
     ("messages[].content[].content[].text", Mark::Text),
     ("messages[].content[].content[].source", Mark::Attachment),
     ("messages[].content[].source", Mark::Attachment),
+    ("messages[].content[].file_id", Mark::Elsewhere),
+    ("container", Mark::Elsewhere),
+    ("mcp_servers", Mark::Elsewhere),
+    ("context_management", Mark::Elsewhere),
 ];
 
 const MEDIA: &[Row] = &[
@@ -155,6 +180,7 @@ pub(super) fn paths(metering: Metering) -> Option<&'static Paths<Mark>> {
         | Metering::StoredResponse
         | Metering::Realtime
         | Metering::Container
+        | Metering::Batch
         | Metering::BatchResults => None,
     }
 }

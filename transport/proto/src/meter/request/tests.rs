@@ -96,3 +96,46 @@ proptest! {
         asked_of(Provider::OpenAi, "/v1/responses", None, &[b"{\"input\":", &body[..]].concat());
     }
 }
+
+#[test]
+fn a_batch_is_bound_request_by_request_however_it_is_split() {
+    let route = crate::tables::routes::find(
+        crate::provider::Provider::Anthropic,
+        &http::Method::POST,
+        "/v1/messages/batches",
+    )
+    .expect("a route");
+    let text = "weave ".repeat(1_000);
+    let image = "A".repeat(100_000);
+    let body = format!(
+        r#"{{"requests":[
+            {{"custom_id":"a","params":{{"model":"m-1","max_tokens":50,"messages":[
+                {{"role":"user","content":"{text}"}}]}}}},
+            {{"custom_id":"b","params":{{"model":"m-1","max_tokens":7,"inference_geo":"us",
+                "messages":[{{"role":"user","content":"hi"}}]}}}},
+            {{"custom_id":"c","params":{{"messages":[{{"role":"user","content":[{{"type":"image",
+                "source":{{"type":"base64","data":"{image}"}}}},{{"type":"text","text":"this?"}}]}}],
+                "model":"m-2","tools":[{{"type":"web_search_20250305"}}]}}}},
+            {{"custom_id":"d","params":{{"model":"m-1","max_tokens":1,"messages":[]}}}}]}}"#
+    );
+    let read = |size: usize| {
+        let mut meter = RequestMeter::new(&route, Some("application/json"), None);
+        body.as_bytes().chunks(size).for_each(|piece| meter.feed(piece));
+        meter.finish();
+        meter.asked().batch.clone()
+    };
+    let sums = read(usize::MAX);
+    for size in [1, 3, 1_000] {
+        assert_eq!(read(size), sums, "in pieces of {size}");
+    }
+    let [first, us, second] = sums.as_slice() else { panic!("{sums:?}") };
+    assert_eq!((first.model.as_str(), first.requests, first.output), ("m-1", 2, 51));
+    assert_eq!((first.unbounded, first.with_tools), (0, 0));
+    // No token is less than a byte.
+    assert!((6_000..6_400).contains(&first.input_max), "{first:?}");
+    assert!(first.input > first.input_max && first.input < first.input_max + 400, "{first:?}");
+    assert_eq!((us.geo, us.requests, us.output), (Geo::Us, 1, 7));
+    // An image is what images are taken for, not its bytes.
+    assert_eq!((second.model.as_str(), second.unbounded, second.with_tools), ("m-2", 1, 1));
+    assert!((5_000..6_000).contains(&second.input), "{second:?}");
+}

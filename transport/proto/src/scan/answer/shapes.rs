@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use crate::objects::ObjectKind::{self, Container, Conversation, File, Item, Response, Upload};
+use crate::objects::ObjectKind::{
+    self, Batch, Container, Conversation, File, Item, Response, Upload,
+};
 use crate::scan::paths::Paths;
 use crate::tables::routes::Tap;
 
@@ -53,6 +55,11 @@ const ANNOTATION: Rows =
 /// Below a choice of a chat completion.
 const AUDIO: Rows = &[("audio.id", Take::Other(Item))];
 const RESPONSE: Rows = &[("id", Take::Whole(Response))];
+const BATCH: Rows = &[
+    ("id", Take::Whole(Batch)),
+    ("output_file_id", Take::Part(File)),
+    ("error_file_id", Take::Part(File)),
+];
 const MESSAGE: Rows = &[("container.id", Take::Other(Container))];
 /// Below a block of a message: what tools have made stands at any depth.
 const BLOCK: Rows = &[("content.**.file_id", Take::Other(File))];
@@ -91,7 +98,9 @@ pub(super) fn whole(tap: Tap) -> Shape {
         LazyLock::new(|| shape(&[("", CONTAINER_FILE), ("data[]", CONTAINER_FILE)]));
     static MESSAGES_SHAPE: LazyLock<Paths<Take>> =
         LazyLock::new(|| shape(&[("", MESSAGE), ("content[]", BLOCK)]));
+    static BATCH_SHAPE: LazyLock<Paths<Take>> = LazyLock::new(|| shape(&[("", BATCH)]));
     match tap {
+        Tap::Batch => &BATCH_SHAPE,
         Tap::File => &FILE_SHAPE,
         Tap::Upload => &UPLOAD_SHAPE,
         Tap::Chat => &CHAT_SHAPE,
@@ -136,6 +145,7 @@ pub(super) fn events(tap: Tap) -> Option<Shape> {
         | Tap::Conversation
         | Tap::Items
         | Tap::Container
-        | Tap::ContainerFiles => None,
+        | Tap::ContainerFiles
+        | Tap::Batch => None,
     }
 }

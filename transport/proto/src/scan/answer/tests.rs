@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::json::tests::split_at;
 use super::*;
 use crate::decode::tests::encode;
-use crate::objects::ObjectKind::{Container, Conversation, File, Item, Response, Upload};
+use crate::objects::ObjectKind::{Batch, Container, Conversation, File, Item, Response, Upload};
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream; charset=utf-8";
@@ -85,6 +85,11 @@ fn every_object_tells_its_own_id() {
         ),
         (Tap::Conversation, r#"{"id":"conv_1","metadata":{"id":"no"}}"#, &["conversation conv_1"]),
         (Tap::Container, "\n\n {\"id\":\"cntr_1\"}", &["container cntr_1"]),
+        (
+            Tap::Batch,
+            r#"{"id":"batch_1","input_file_id":"file-0","output_file_id":"file-1","error_file_id":null}"#,
+            &["batch batch_1", "file file-1 of batch_1"],
+        ),
         (
             Tap::ContainerFiles,
             r#"{"id":"cfile_1","bytes":5,"container_id":"cntr_1","path":"/mnt/data/a"}"#,
@@ -344,6 +349,7 @@ fn every_kind_of_object_is_made_known_by_some_answer() {
         (Tap::Conversation, r#"{"id":"x"}"#, Conversation),
         (Tap::Container, r#"{"id":"x"}"#, Container),
         (Tap::Items, r#"{"data":[{"id":"x"}]}"#, Item),
+        (Tap::Batch, r#"{"id":"x"}"#, Batch),
     ];
     for (tap, body, kind) in all {
         assert_eq!(read(tap, JSON, body), [format!("{kind} x")]);

@@ -56,6 +56,7 @@ pub(super) enum Lookup {
 /// The keys that count wherever they stand.
 const ANYWHERE: &[(&str, Wanted)] = &[
     ("file_id", Wanted::Id(ObjectKind::File)),
+    ("input_file_id", Wanted::Id(ObjectKind::File)),
     ("file_ids", Wanted::Ids(ObjectKind::File)),
     ("container_id", Wanted::Id(ObjectKind::Container)),
     ("container", Wanted::IdOrObject(ObjectKind::Container)),

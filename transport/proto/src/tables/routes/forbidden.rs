@@ -28,7 +28,6 @@ pub static FORBIDDEN: &[Forbidden] = &[
     refused(OpenAi, "/v1/evals/**", Reason::OwnerState),
     refused(OpenAi, "/v1/skills/**", Reason::OwnerState),
     refused(OpenAi, "/v1/chatkit/**", Reason::OwnerState),
-    refused(OpenAi, "/v1/batches/**", Reason::BilledLater),
     refused(OpenAi, "/v1/assistants/**", Reason::Objects),
     refused(OpenAi, "/v1/threads/**", Reason::Objects),
     refused(OpenAi, "/v1/vector_stores/**", Reason::Objects),
@@ -70,7 +69,6 @@ pub static FORBIDDEN: &[Forbidden] = &[
     refused(Anthropic, "/v1/sessions/**", Reason::OwnerState),
     refused(Anthropic, "/v1/skills/**", Reason::OwnerState),
     refused(Anthropic, "/v1/memory_stores/**", Reason::OwnerState),
-    refused(Anthropic, "/v1/messages/batches/**", Reason::BilledLater),
     // DeepSeek
     refused(DeepSeek, "/user/**", Reason::OwnerState),
     refused(DeepSeek, "/v1/user/**", Reason::OwnerState),

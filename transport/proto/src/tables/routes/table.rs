@@ -15,6 +15,12 @@ impl Route {
         self.metering = metering;
         self
     }
+
+    /// The same, with such a body.
+    const fn holding(mut self, body: BodyKind) -> Self {
+        self.body = body;
+        self
+    }
 }
 
 const fn relayed(
@@ -176,6 +182,7 @@ const ITEMS: ObjectUse = ObjectUse::Makes(Tap::Items);
 const CONTAINER: ObjectUse = ObjectUse::Makes(Tap::Container);
 const CONTAINER_FILES: ObjectUse = ObjectUse::Makes(Tap::ContainerFiles);
 const MESSAGES: ObjectUse = ObjectUse::Makes(Tap::Messages);
+const BATCH: ObjectUse = ObjectUse::Makes(Tap::Batch);
 
 /// Everything that passes.
 pub static ROUTES: &[Route] = &[
@@ -199,7 +206,11 @@ pub static ROUTES: &[Route] = &[
     post(OpenAi, "/v1/files", "file_make", BodyKind::Multipart, FILE),
     get(OpenAi, "/v1/files/{file}", "file", READS),
     delete(OpenAi, "/v1/files/{file}", "file_delete", DELETES),
-    get(OpenAi, "/v1/files/{file}/content", "file_content", READS),
+    get(OpenAi, "/v1/files/{file}/content", "file_content", READS).metered(Metering::BatchResults),
+    listed(OpenAi, "/v1/batches", "batches", ObjectKind::Batch),
+    making(OpenAi, "/v1/batches", "batch_make", BATCH).metered(Metering::Batch),
+    get(OpenAi, "/v1/batches/{batch}", "batch", BATCH),
+    post(OpenAi, "/v1/batches/{batch}/cancel", "batch_cancel", BodyKind::OptionalJson, BATCH),
     post(OpenAi, "/v1/uploads", "upload_make", BodyKind::Json, UPLOAD),
     post(OpenAi, "/v1/uploads/{upload}/parts", "upload_part", BodyKind::Multipart, READS),
     post(OpenAi, "/v1/uploads/{upload}/complete", "upload_complete", BodyKind::Json, UPLOAD),
@@ -403,6 +414,21 @@ pub static ROUTES: &[Route] = &[
     get(Anthropic, "/v1/files/{file}", "file", READS),
     delete(Anthropic, "/v1/files/{file}", "file_delete", DELETES),
     get(Anthropic, "/v1/files/{file}/content", "file_content", READS),
+    listed(Anthropic, "/v1/messages/batches", "batches", ObjectKind::Batch),
+    making(Anthropic, "/v1/messages/batches", "batch_make", BATCH)
+        .holding(BodyKind::Requests)
+        .metered(Metering::Batch),
+    get(Anthropic, "/v1/messages/batches/{batch}", "batch", READS),
+    delete(Anthropic, "/v1/messages/batches/{batch}", "batch_delete", DELETES),
+    post(
+        Anthropic,
+        "/v1/messages/batches/{batch}/cancel",
+        "batch_cancel",
+        BodyKind::OptionalJson,
+        READS,
+    ),
+    get(Anthropic, "/v1/messages/batches/{batch}/results", "batch_results", READS)
+        .metered(Metering::BatchResults),
     by_hub(Anthropic, "/v1/models", "models", ModelSource::None),
     by_hub(Anthropic, "/v1/models/{model}", "model", ModelSource::Path),
     // DeepSeek: the OpenAI dialect at `/` and `/v1`, prefix and fill-in-the-middle under `/beta`

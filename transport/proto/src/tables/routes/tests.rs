@@ -39,6 +39,10 @@ fn every_row_that_costs_is_metered_and_every_other_is_free() {
             "speech" => Metering::Speech,
             "realtime" => Metering::Realtime,
             "container_make" => Metering::Container,
+            "batch_make" => Metering::Batch,
+            "batch_results" => Metering::BatchResults,
+            // Where it is read without terms, it is as free as any other file.
+            "file_content" if row.provider == Provider::OpenAi => Metering::BatchResults,
             _ => Metering::Free,
         };
         assert_eq!(row.metering, wanted, "{} {}", row.method, row.pattern);
@@ -302,8 +306,7 @@ fn the_refusals_that_matter_most_are_told_apart() {
         (Provider::OpenAi, Method::POST, "/v1/realtime/client_secrets", Reason::PastTheMeter),
         (Provider::OpenAi, Method::POST, "/v1/realtime/calls", Reason::PastTheMeter),
         (Provider::OpenAi, Method::GET, "/v1/organization/usage/costs", Reason::OwnerState),
-        (Provider::OpenAi, Method::POST, "/v1/batches", Reason::BilledLater),
-        (Provider::Anthropic, Method::POST, "/v1/messages/batches", Reason::BilledLater),
+        (Provider::Azure, Method::POST, "/openai/v1/batches", Reason::BilledLater),
         (Provider::DeepSeek, Method::GET, "/user/balance", Reason::OwnerState),
         (Provider::Azure, Method::GET, "/openai/deployments", Reason::OwnerState),
     ] {

@@ -71,10 +71,10 @@ impl ControlMessage for HubMessage {
             Self::Ping(nonce) => Some(hub_envelope::Kind::Ping(*nonce)),
             Self::Drain(drain) => Some(hub_envelope::Kind::Drain(drain.into())),
             Self::Revoked => Some(hub_envelope::Kind::Revoked(EmptyMessage {})),
-            Self::Ledger(ledger) => Some(hub_envelope::Kind::Ledger(ledger.into())),
+            Self::Ledger(ledger) => Some(hub_envelope::Kind::Ledger(ledger.try_into()?)),
             Self::Prices(offer) => Some(hub_envelope::Kind::Prices(offer.try_into()?)),
             Self::Ack(batch) => Some(hub_envelope::Kind::Ack(batch.try_into()?)),
-            Self::Cosigned(cosigned) => Some(hub_envelope::Kind::Cosigned(cosigned.into())),
+            Self::Cosigned(cosigned) => Some(hub_envelope::Kind::Cosigned(cosigned.try_into()?)),
             Self::LedgerFault(fault) => Some(hub_envelope::Kind::LedgerFault(fault.into())),
             Self::Unknown => None,
         };

@@ -1,11 +1,13 @@
 //! The protobuf shapes of the ledger's control messages, and the way between them and the values.
 
 use super::{
-    Ack, AckBatch, AgentLedger, ChainFault, ChainHead, Cosigned, Handover, HubLedger, JournalHead,
-    LedgerFault, PricesOffer, Verdict,
+    Accepted, Ack, AckBatch, AgentLedger, ChainFault, ChainHead, Cosigned, Handover, HubLedger,
+    JournalHead, LedgerFault, PricesOffer, Showing, Verdict,
 };
 use crate::ids::{AgentId, ExchangeId};
-use crate::limits::{ACKS_PER_BATCH_MAX, BOOKS_MAX, PRICE_BOOK_BYTES_MAX};
+use crate::limits::{
+    ACKS_PER_BATCH_MAX, BOOKS_MAX, HANDOVERS_MAX, JOURNAL_NODES_MAX, PRICE_BOOK_BYTES_MAX,
+};
 use crate::money::NanoUsd;
 use crate::prices::BookHash;
 use crate::time::Timestamp;
@@ -75,13 +77,19 @@ impl TryFrom<AgentLedgerMessage> for AgentLedger {
     }
 }
 
-impl From<&HubLedger> for HubLedgerMessage {
-    fn from(ledger: &HubLedger) -> Self {
-        Self {
+impl TryFrom<&HubLedger> for HubLedgerMessage {
+    type Error = Malformed;
+
+    fn try_from(ledger: &HubLedger) -> Result<Self, Malformed> {
+        bounded_handovers(ledger.handovers.len())?;
+        Ok(Self {
             key: ledger.key.to_vec(),
-            handover: ledger.handover.as_ref().map(Into::into),
-            accepted: ledger.accepted.as_ref().map(Into::into),
-        }
+            handovers: ledger.handovers.iter().map(Into::into).collect(),
+            accepted: ledger.accepted.as_ref().map(|accepted| AcceptedMessage {
+                head: Some((&accepted.head).into()),
+                signature: accepted.signature.to_vec(),
+            }),
+        })
     }
 }
 
@@ -91,8 +99,23 @@ impl TryFrom<HubLedgerMessage> for HubLedger {
     fn try_from(ledger: HubLedgerMessage) -> Result<Self, Malformed> {
         Ok(Self {
             key: fixed(ledger.key, "ledger key")?,
-            handover: ledger.handover.map(TryInto::try_into).transpose()?,
+            handovers: {
+                bounded_handovers(ledger.handovers.len())?;
+                let handovers = ledger.handovers.into_iter();
+                handovers.map(TryInto::try_into).collect::<Result<_, _>>()?
+            },
             accepted: ledger.accepted.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl TryFrom<AcceptedMessage> for Accepted {
+    type Error = Malformed;
+
+    fn try_from(accepted: AcceptedMessage) -> Result<Self, Malformed> {
+        Ok(Self {
+            head: accepted.head.ok_or(Malformed("accepted head"))?.try_into()?,
+            signature: fixed(accepted.signature, "signature")?,
         })
     }
 }
@@ -177,17 +200,21 @@ impl TryFrom<PricesMessage> for PricesOffer {
     }
 }
 
-impl From<&Cosigned> for CosignedMessage {
-    fn from(cosigned: &Cosigned) -> Self {
-        Self {
+impl TryFrom<&Cosigned> for CosignedMessage {
+    type Error = Malformed;
+
+    fn try_from(cosigned: &Cosigned) -> Result<Self, Malformed> {
+        bounded_nodes(cosigned.nodes.len())?;
+        let JournalHead { size, root } = cosigned.journal;
+        Ok(Self {
             epoch: cosigned.epoch,
             size: cosigned.size,
             at_secs: cosigned.at_secs,
             signature: cosigned.signature.to_vec(),
-            hub: cosigned
-                .hub
-                .map(|hub| JournalHeadMessage { size: hub.size, root: hub.root.to_vec() }),
-        }
+            journal: Some(JournalHeadMessage { size, root: root.to_vec() }),
+            how: u32::from(cosigned.how as u8),
+            nodes: cosigned.nodes.iter().map(|node| node.to_vec()).collect(),
+        })
     }
 }
 
@@ -195,15 +222,23 @@ impl TryFrom<CosignedMessage> for Cosigned {
     type Error = Malformed;
 
     fn try_from(message: CosignedMessage) -> Result<Self, Malformed> {
-        let hub = message.hub.map(|hub| {
-            Ok(JournalHead { size: hub.size, root: fixed(hub.root, "journal's root")? })
-        });
+        bounded_nodes(message.nodes.len())?;
+        let journal = message.journal.ok_or(Malformed("journal's head"))?;
+        let nodes = message.nodes.into_iter().map(|node| fixed(node, "journal's node"));
         Ok(Self {
             epoch: message.epoch,
             size: message.size,
             at_secs: message.at_secs,
             signature: fixed(message.signature, "signature")?,
-            hub: hub.transpose()?,
+            journal: JournalHead {
+                size: journal.size,
+                root: fixed(journal.root, "journal's root")?,
+            },
+            how: u8::try_from(message.how)
+                .ok()
+                .and_then(Showing::from_number)
+                .ok_or(Malformed("how a journal is shown"))?,
+            nodes: nodes.collect::<Result<_, _>>()?,
         })
     }
 }
@@ -245,6 +280,14 @@ fn bounded_books(count: usize) -> Result<(), Malformed> {
     if count > BOOKS_MAX { Err(Malformed("price books")) } else { Ok(()) }
 }
 
+fn bounded_handovers(count: usize) -> Result<(), Malformed> {
+    if count > HANDOVERS_MAX { Err(Malformed("ledger keys")) } else { Ok(()) }
+}
+
+fn bounded_nodes(count: usize) -> Result<(), Malformed> {
+    if count > JOURNAL_NODES_MAX { Err(Malformed("journal's nodes")) } else { Ok(()) }
+}
+
 fn book_size(size: u32) -> Result<u32, Malformed> {
     let fits = usize::try_from(size).is_ok_and(|size| size > 0 && size <= PRICE_BOOK_BYTES_MAX);
     if fits { Ok(size) } else { Err(Malformed("price book length")) }
@@ -284,10 +327,18 @@ pub(in crate::wire) struct AgentLedgerMessage {
 pub(in crate::wire) struct HubLedgerMessage {
     #[prost(bytes = "vec", tag = "1")]
     key: Vec<u8>,
-    #[prost(message, optional, tag = "2")]
-    handover: Option<HandoverMessage>,
+    #[prost(message, repeated, tag = "2")]
+    handovers: Vec<HandoverMessage>,
     #[prost(message, optional, tag = "3")]
-    accepted: Option<HeadMessage>,
+    accepted: Option<AcceptedMessage>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AcceptedMessage {
+    #[prost(message, optional, tag = "1")]
+    head: Option<HeadMessage>,
+    #[prost(bytes = "vec", tag = "2")]
+    signature: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -341,7 +392,11 @@ pub(in crate::wire) struct CosignedMessage {
     #[prost(bytes = "vec", tag = "4")]
     signature: Vec<u8>,
     #[prost(message, optional, tag = "5")]
-    hub: Option<JournalHeadMessage>,
+    journal: Option<JournalHeadMessage>,
+    #[prost(uint32, tag = "6")]
+    how: u32,
+    #[prost(bytes = "vec", repeated, tag = "7")]
+    nodes: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
