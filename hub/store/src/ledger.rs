@@ -27,7 +27,7 @@
 
 mod account;
 mod journal;
-mod lease;
+pub(crate) mod lease;
 pub(crate) mod money;
 mod settlement;
 mod transfer;
@@ -48,7 +48,7 @@ pub use transfer::{
 };
 pub(crate) use wanted::DAY_MICROS;
 pub use wanted::{
-    Day, Disagreement, Party, SettlementsWanted, SpendWanted, Sums, TransfersWanted, Whose,
+    Day, Disagreement, Party, SettlementsWanted, SpendWanted, Sums, TransfersWanted, Vesting, Whose,
 };
 
 use crate::{Page, PageSize, StoreError};
@@ -115,6 +115,12 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
     async fn settlement(&self, exchange: ExchangeId) -> Result<Option<Agreed>, StoreError>;
 
+    /// Those of these exchanges that are settled, each once, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
+    async fn settlements_of(&self, exchanges: &[ExchangeId]) -> Result<Vec<Agreed>, StoreError>;
+
     /// Settlements of one user, key, owner or agent, the latest first.
     ///
     /// # Errors
@@ -128,8 +134,8 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     async fn all_settlements(&self, page: Page<ExchangeId>) -> Result<Vec<Agreed>, StoreError>;
 
     /// Settlements whose agent leg is in `state` and was due before `until`, the longest due first:
-    /// open legs by the end of their claim window, disputed ones by their deadline, paid ones by
-    /// the end of vesting.
+    /// open legs by the end of their claim window, disputed and uncovered ones by their deadline,
+    /// paid ones by the end of vesting.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
@@ -148,7 +154,8 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     async fn answer(&self, answers: &[LegAnswer]) -> Result<Vec<LegAnswered>, StoreError>;
 
     /// Moves the income of paid agent legs from vesting to the owners' wallets and returns how many
-    /// were moved. Legs in another state are left as they are.
+    /// were moved. Legs in another state are left as they are, and so are legs that were paid more
+    /// than their user has covered and nobody decided: there should be none.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
@@ -178,6 +185,12 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
     async fn transfers_of(&self, subject: Subject) -> Result<Vec<Transfer>, StoreError>;
+
+    /// The transfers of all these subjects, each subject's together and in the same order.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
+    async fn transfers_of_all(&self, subjects: &[Subject]) -> Result<Vec<Transfer>, StoreError>;
 
     /// The transfers of one user or owner that belong to no exchange and no lease, the latest
     /// first.
@@ -216,6 +229,13 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
     async fn recompute(&self) -> Result<Vec<Disagreement>, StoreError>;
+
+    /// Holds what each owner has in vesting against what its paid legs come to, and returns the
+    /// ones that differ. Reads all legs that rest: not for a hot path.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`].
+    async fn vesting(&self) -> Result<Vec<Vesting>, StoreError>;
 
     /// Appends to the hub's own chained journal, all or none, and returns the entries as they
     /// stand there.

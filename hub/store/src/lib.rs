@@ -99,7 +99,7 @@ pub use ledger::{
     LegAnswered, LegState, LegVerdict, MEMO_CHARS_MAX, Memo, Metered, Outlay, Party, Posting,
     SETTLEMENTS_PER_CALL_MAX, Served, Settled, Settlement, SettlementsWanted, SpendWanted, Subject,
     Sums, TRANSFERS_PER_CALL_MAX, Transfer, TransferKey, TransferKind, Transferred,
-    TransfersWanted, Whose,
+    TransfersWanted, Vesting, Whose,
 };
 pub use memory::MemoryStore;
 pub use mysql::{MysqlStore, MysqlUrl};
@@ -112,7 +112,7 @@ pub use outcome::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes};
 pub use owner::{Owner, Owners};
 pub use page::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Page, PageSize};
 pub use payout::{Payout, PayoutState, Payouts};
-pub use pending_bill::{PendingBill, PendingBills, TARGET_BYTES_MAX};
+pub use pending_bill::{BillKind, PendingBill, PendingBills, TARGET_BYTES_MAX, Tending};
 pub use price_book::{Activation, BOOK_SIGNATURE_BYTES, BookVersion, KeptBook, PriceBooks};
 pub use receipt::{
     AgentChain, EVIDENCE_BYTES_MAX, FINDING_NAME_BYTES_MAX, FINDINGS_PER_AGENT_MAX, Finding,

@@ -58,6 +58,9 @@ numbered! {
         /// The hub: a claim that no record of its own meets. The charge is nothing, and the income
         /// is the hub's loss.
         Hub = 2, "hub";
+        /// Nobody here: another exchange bills what this one would have. It charges and earns
+        /// nothing, for good.
+        Elsewhere = 3, "elsewhere";
     }
 }
 
@@ -180,12 +183,15 @@ numbered! {
         Paid = 2, "paid";
         /// The receipt and the settlement differ; decided until it is due.
         Disputed = 3, "disputed";
-        /// Nobody claimed in time, or nobody decided. May still be paid.
+        /// Nobody claimed in time, or nobody decided. What is covered may still be paid.
         Expired = 4, "expired";
         /// Decided against the agent.
         Refused = 5, "refused";
         /// Paid, and in the owner's wallet.
         Vested = 6, "vested";
+        /// Claimed for more than the user has covered: decided until it is due. If nobody decides,
+        /// what is covered is paid.
+        Uncovered = 7, "uncovered";
     }
 }
 
@@ -224,21 +230,66 @@ pub struct Agreed {
     pub promo: NanoUsd,
     /// What of the charge nothing covered.
     pub loss: NanoUsd,
+    /// What of the charge took the user's balance below nothing, when it was posted.
+    pub owed: NanoUsd,
     /// The agent leg.
     pub leg: AgentLeg,
+}
+
+impl Agreed {
+    /// What of the income the user has covered: the share of the rest in what is the hub's loss and
+    /// in what is owed is left out. `repaid` is whether the user owes nothing any more.
+    ///
+    /// No claim is paid more, unless somebody decides so: an income that nobody pays for would be
+    /// made of nothing.
+    #[must_use]
+    pub fn covered(&self, repaid: bool) -> NanoUsd {
+        let owed = if repaid { NanoUsd::ZERO } else { self.owed };
+        let missing = self.share_of(self.loss.saturating_add(owed));
+        self.settlement.outlay.income.saturating_sub(missing)
+    }
+
+    /// The share of the income in what is the hub's loss.
+    #[must_use]
+    pub fn lost_share(&self) -> NanoUsd {
+        self.share_of(self.loss)
+    }
+
+    /// The income of so much of the charge, rounded up, at most all of it. By what the ratios say,
+    /// or by what the amounts say, whichever is more: promotional credit can have made the income
+    /// less than the ratios say.
+    fn share_of(&self, part: NanoUsd) -> NanoUsd {
+        let Outlay { charge, income, .. } = self.settlement.outlay;
+        let (zone, tier) = (self.settlement.metered.zone, self.settlement.metered.tier);
+        let part = i128::from(part.min(charge).nanos());
+        let of = |share: i128, whole: i128| match whole > 0 && part > 0 {
+            true => (part * share + whole - 1) / whole,
+            false => 0,
+        };
+        let by_amount = of(income.nanos().into(), charge.nanos().into());
+        let by_ratio = of(tier.ppm().into(), zone.ppm().into());
+        let share = by_amount.max(by_ratio).min(income.nanos().into());
+        NanoUsd::new(i64::try_from(share).unwrap_or(i64::MAX))
+    }
 }
 
 /// What is decided about an agent leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegVerdict {
-    /// Pays this much and no more than the income; what is left of it becomes the hub's margin.
-    /// An open, disputed or expired leg can be paid.
+    /// Pays this much and no more than the income; what is left of it becomes the hub's again. An
+    /// open, disputed, uncovered or expired leg can be paid. An open leg that is to be paid more
+    /// than its user has covered is [`LegState::Uncovered`] instead, and stays so until the user
+    /// has; any other is paid no more than that.
     Pay(NanoUsd),
+    /// Somebody has decided: pays this much and no more than the income, covered or not. A disputed
+    /// or uncovered leg can be decided.
+    Decide(NanoUsd),
     /// The receipt is disputed. An open leg can be.
     Dispute,
-    /// Nothing is paid, for good. An open or disputed leg can be refused.
+    /// Nothing is paid, for good. An open, disputed or uncovered leg can be refused.
     Refuse,
-    /// Nobody claimed, or nobody decided, in time. An open or disputed leg can expire.
+    /// Nobody claimed, or nobody decided, in time. An open or disputed leg expires; an uncovered one
+    /// is paid what is covered.
     Expire,
 }
 

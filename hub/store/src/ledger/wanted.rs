@@ -115,6 +115,17 @@ impl Sums {
     }
 }
 
+/// An owner's income that rests, where two places tell it otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vesting {
+    /// The owner.
+    pub owner: OwnerId,
+    /// What its account of vesting has.
+    pub kept: NanoUsd,
+    /// What its paid legs come to that have not vested.
+    pub due: NanoUsd,
+}
+
 /// A balance that is not the sum of its transfers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disagreement {

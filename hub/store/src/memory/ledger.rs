@@ -11,11 +11,11 @@ use crate::{
     JournalNote, Lease, LeaseWanted, Leased, Ledger, LedgerAccount, LegAnswer, LegAnswered,
     LegState, Page, PageSize, Posting, Settled, SettlementsWanted, SpendWanted, StoreError,
     Subject, Sums, TRANSFERS_PER_CALL_MAX, Transfer, TransferKey, Transferred, TransfersWanted,
-    Whose,
+    Vesting, Whose,
 };
 use async_trait::async_trait;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ids::{ExchangeId, LeaseId, NodeId};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::Timestamp;
@@ -55,6 +55,14 @@ impl Ledger for Memory {
 
     async fn settlement(&self, exchange: ExchangeId) -> Result<Option<Agreed>, StoreError> {
         self.with(|tables| Ok(tables.ledger.settlements.get(&exchange).cloned()))
+    }
+
+    async fn settlements_of(&self, exchanges: &[ExchangeId]) -> Result<Vec<Agreed>, StoreError> {
+        let exchanges: BTreeSet<_> = exchanges.iter().collect();
+        self.with(|tables| {
+            let of = |exchange| tables.ledger.settlements.get(exchange).cloned();
+            Ok(exchanges.into_iter().filter_map(of).collect())
+        })
     }
 
     async fn settlements(&self, wanted: &SettlementsWanted) -> Result<Vec<Agreed>, StoreError> {
@@ -136,6 +144,14 @@ impl Ledger for Memory {
         })
     }
 
+    async fn transfers_of_all(&self, subjects: &[Subject]) -> Result<Vec<Transfer>, StoreError> {
+        let subjects: BTreeSet<_> = subjects.iter().collect();
+        self.with(|tables| {
+            let all = tables.ledger.transfers.values();
+            Ok(all.filter(|transfer| subjects.contains(&transfer.key.subject)).cloned().collect())
+        })
+    }
+
     async fn transfers(&self, wanted: &TransfersWanted) -> Result<Vec<Transfer>, StoreError> {
         self.with(|tables| {
             let party = *wanted.party.as_bytes();
@@ -211,6 +227,19 @@ impl Ledger for Memory {
                 recomputed.apply(transfer)?;
             }
             Ok(money::disagreements(tables.ledger.accounts.clone(), recomputed.accounts))
+        })
+    }
+
+    async fn vesting(&self) -> Result<Vec<Vesting>, StoreError> {
+        self.with(|tables| {
+            let mut due: BTreeMap<_, NanoUsd> = BTreeMap::new();
+            for Agreed { settlement, leg, .. } in tables.ledger.settlements.values() {
+                if let Some(served) = settlement.served.filter(|_| leg.state == LegState::Paid) {
+                    let sum = due.entry(served.owner).or_default();
+                    *sum = sum.saturating_add(leg.paid);
+                }
+            }
+            Ok(money::vesting_differs(tables.ledger.accounts.values().copied(), due))
         })
     }
 

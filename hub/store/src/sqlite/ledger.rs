@@ -14,9 +14,10 @@ use crate::{
     Agreed, Balance, Cover, Day, Disagreement, GiveBack, JournalEntry, JournalNote, Lease,
     LeaseWanted, Leased, Ledger, LedgerAccount, LegAnswer, LegAnswered, LegState, Page, PageSize,
     Posting, SETTLEMENTS_PER_CALL_MAX, Settled, SettlementsWanted, SpendWanted, StoreError,
-    Subject, Sums, Transfer, TransferKey, Transferred, TransfersWanted,
+    Subject, Sums, Transfer, TransferKey, Transferred, TransfersWanted, Vesting,
 };
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use weft_proto::ids::{ExchangeId, LeaseId, NodeId};
 use weft_proto::time::Timestamp;
 
@@ -57,6 +58,10 @@ impl Ledger for Db {
 
     async fn settlement(&self, exchange: ExchangeId) -> Result<Option<Agreed>, StoreError> {
         reports::settlement(&self.readers, exchange).await
+    }
+
+    async fn settlements_of(&self, exchanges: &[ExchangeId]) -> Result<Vec<Agreed>, StoreError> {
+        reports::settlements_of(&self.readers, exchanges).await
     }
 
     async fn settlements(&self, wanted: &SettlementsWanted) -> Result<Vec<Agreed>, StoreError> {
@@ -118,6 +123,11 @@ impl Ledger for Db {
         transfers::of(&self.readers, subject).await
     }
 
+    async fn transfers_of_all(&self, subjects: &[Subject]) -> Result<Vec<Transfer>, StoreError> {
+        let subjects: BTreeSet<_> = subjects.iter().copied().collect();
+        self.read(move |connection| Box::pin(transfers::of_all(connection, subjects))).await
+    }
+
     async fn transfers(&self, wanted: &TransfersWanted) -> Result<Vec<Transfer>, StoreError> {
         transfers::listed(&self.readers, wanted).await
     }
@@ -142,6 +152,10 @@ impl Ledger for Db {
         self.read(|connection| Box::pin(reports::recompute(connection))).await
     }
 
+    async fn vesting(&self) -> Result<Vec<Vesting>, StoreError> {
+        self.read(|connection| Box::pin(reports::vesting(connection))).await
+    }
+
     async fn note(&self, notes: &[JournalNote]) -> Result<Vec<JournalEntry>, StoreError> {
         journal::check(notes)?;
         let notes = notes.to_vec();
@@ -162,12 +176,21 @@ impl Ledger for Db {
 
 /// What many rows are inserted in: so many to a statement, so that few statements are prepared, and
 /// those are used again and again.
-const ROWS_PER_INSERT: [usize; 3] = [64, 8, 1];
+const ROWS_PER_INSERT: [usize; 4] = [64, 16, 4, 1];
+
+/// How many rows are updated by one statement. It looks for each row's values one after the other,
+/// so more of them would cost more than the statements that they save.
+const ROWS_PER_UPDATE: [usize; 3] = [16, 4, 1];
 
 /// Cuts `rows` into runs of the lengths of [`ROWS_PER_INSERT`], the longest first.
-fn runs<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+fn runs<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    cut(rows, ROWS_PER_INSERT)
+}
+
+/// Cuts `rows` into runs of these lengths, the last of which is one.
+fn cut<T, const N: usize>(mut rows: &[T], lengths: [usize; N]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let length = ROWS_PER_INSERT.into_iter().find(|length| *length <= rows.len())?;
+        let length = lengths.into_iter().find(|length| *length <= rows.len())?;
         let (run, rest) = rows.split_at(length);
         rows = rest;
         Some(run)

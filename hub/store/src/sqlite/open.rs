@@ -10,6 +10,14 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 use std::path::Path;
 
+/// What the writer keeps of the file in memory, as the pragma says it: 16 MiB. An index of random
+/// ids touches pages all over the file.
+const WRITER_CACHE: &str = "-16384";
+
+/// How many pages the log beside the file has before they are written into it: a page that many
+/// batches change is written once for all of them. The log is 16 MiB then, and no less durable.
+const CHECKPOINT_PAGES: &str = "4000";
+
 /// Every migration there ever was, in order.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -46,9 +54,17 @@ pub(super) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), OpenEr
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
+    // A statement that inserts many rows keeps what it may have to take back: in memory, not in a
+    // file of its own.
     let writer = pool(1)
         .after_release(|connection, _| leave_no_transaction(connection))
-        .connect_with(options.clone())
+        .connect_with(
+            options
+                .clone()
+                .pragma("temp_store", "MEMORY")
+                .pragma("cache_size", WRITER_CACHE)
+                .pragma("wal_autocheckpoint", CHECKPOINT_PAGES),
+        )
         .await
         .map_err(OpenError::Connect)?;
     let found: String = sqlx::query_scalar("SELECT sqlite_version()")

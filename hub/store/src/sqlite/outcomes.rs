@@ -1,6 +1,6 @@
 //! Outcomes in SQL.
 
-use super::{Connection, Db, Row, fault, row};
+use super::{Connection, Db, Row, fault, row, was_new};
 use crate::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes, PageSize, StoreError};
 use async_trait::async_trait;
 use weft_proto::codes::{AbortCode, EndReason};
@@ -77,20 +77,13 @@ impl Outcomes for Db {
 async fn append(connection: &mut Connection, batch: Vec<Outcome>) -> Result<u64, StoreError> {
     let mut fresh = 0;
     for outcome in &batch {
-        match insert(connection, outcome).await? {
-            Ok(_) => fresh += 1,
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
-            Err(error) => return Err(fault(error)),
-        }
+        fresh += u64::from(insert(connection, outcome).await?);
     }
     Ok(fresh)
 }
 
-/// Inserts one row: the outer error is a value without a stored form, the inner one the database's.
-async fn insert(
-    connection: &mut Connection,
-    outcome: &Outcome,
-) -> Result<Result<(), sqlx::Error>, StoreError> {
+/// Inserts one row, and says whether it was new.
+async fn insert(connection: &mut Connection, outcome: &Outcome) -> Result<bool, StoreError> {
     let statement = sqlx::query(
         "INSERT INTO outcomes (exchange_id, user_id, key_id, agent_id, account_id, provider, \
          route, model, attempts, status, end_reason, abort_code, request_bytes, response_bytes, \
@@ -116,7 +109,7 @@ async fn insert(
     .bind(row::number_option("head_after_us", outcome.head_after_us)?)
     .bind(row::number_option("first_byte_after_us", outcome.first_byte_after_us)?)
     .bind(row::number("ended_after_us", outcome.ended_after_us)?);
-    Ok(statement.execute(connection).await.map(drop))
+    was_new(statement.execute(connection).await)
 }
 
 fn outcome(row: &Row) -> Result<Outcome, StoreError> {

@@ -1,6 +1,6 @@
 //! Owners in SQL.
 
-use super::{Db, Row, fault, row};
+use super::{Db, Row, fault, row, was_new};
 use crate::{Name, Owner, Owners, Page, StoreError};
 use async_trait::async_trait;
 use weft_proto::ids::OwnerId;
@@ -22,10 +22,8 @@ impl Owners for Db {
                 .bind(i64::from(candidate.tier.ppm()))
                 .execute(&mut *connection)
                 .await;
-                match inserted {
-                    Ok(_) => return Ok(candidate),
-                    Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
-                    Err(error) => return Err(fault(error)),
+                if was_new(inserted)? {
+                    return Ok(candidate);
                 }
                 sqlx::query("SELECT id, name, created_at, tier_ppm FROM owners WHERE name = ?")
                     .bind(candidate.name.as_str())

@@ -1,9 +1,12 @@
-//! Responses that are to be billed, in SQL.
+//! What is to be billed later, in SQL.
 
-use super::{Connection, Db, Row, ensure_one_row, fault, row};
-use crate::{Home, PageSize, PendingBill, PendingBills, StoreError, TARGET_BYTES_MAX};
+use super::{Connection, Db, Engine, Row, fault, row, was_new, was_there};
+use crate::{
+    BillKind, Home, PageSize, PendingBill, PendingBills, StoreError, TARGET_BYTES_MAX, Tending,
+};
 use async_trait::async_trait;
-use weft_proto::ids::{AccountId, ExchangeId, KeyId, OwnerId, UserId};
+use sqlx::QueryBuilder;
+use weft_proto::ids::{AccountId, ExchangeId, KeyId, NodeId, OwnerId, UserId};
 use weft_proto::model::ModelName;
 use weft_proto::money::NanoUsd;
 use weft_proto::objects::ObjectId;
@@ -14,14 +17,42 @@ use weft_proto::time::Timestamp;
 /// Every id is greater: where the first page begins.
 const BEFORE_EVERY_ID: [u8; 0] = [];
 
+/// The columns of a whole row, before what chooses the rows.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT made_by, kind, account_id, owner_id, response_id, provider, user_id, key_id, \
+             target, model, book, priced_at, zone_ppm, held, linked, billed_by, made_at, node_id, \
+             node_until FROM pending_bills ",
+            $which
+        )
+    };
+}
+
 #[async_trait]
 impl PendingBills for Db {
-    async fn keep(&self, bill: &PendingBill) -> Result<bool, StoreError> {
+    async fn keep(&self, bill: &PendingBill, tending: &Tending) -> Result<bool, StoreError> {
         if bill.target.len() > TARGET_BYTES_MAX {
             return Err(StoreError::corrupt("target", "longer than a target can be"));
         }
-        let bill = bill.clone();
-        self.write(move |connection| Box::pin(async move { keep(connection, &bill).await })).await
+        let (bill, tending) = (bill.clone(), *tending);
+        self.write(move |connection| {
+            Box::pin(async move { keep(connection, &bill, &tending).await })
+        })
+        .await
+    }
+
+    async fn tend(
+        &self,
+        tending: &Tending,
+        after: Option<ExchangeId>,
+        size: PageSize,
+    ) -> Result<Vec<PendingBill>, StoreError> {
+        let tending = *tending;
+        self.write(move |connection| {
+            Box::pin(async move { tend(connection, &tending, after, size).await })
+        })
+        .await
     }
 
     async fn open(
@@ -30,19 +61,15 @@ impl PendingBills for Db {
         size: PageSize,
     ) -> Result<Vec<PendingBill>, StoreError> {
         let after = after.map(|exchange| *exchange.as_bytes());
-        sqlx::query(
-            "SELECT made_by, account_id, owner_id, response_id, provider, user_id, key_id, target, \
-             model, book, priced_at, zone_ppm, held, linked, billed_by, made_at FROM pending_bills \
-             WHERE closed_at IS NULL AND made_by > ? ORDER BY made_by LIMIT ?",
-        )
-        .bind(after.as_ref().map_or(BEFORE_EVERY_ID.as_slice(), <[u8; 16]>::as_slice))
-        .bind(size.rows())
-        .fetch_all(&self.readers)
-        .await
-        .map_err(fault)?
-        .iter()
-        .map(bill)
-        .collect()
+        sqlx::query(select!("WHERE closed_at IS NULL AND made_by > ? ORDER BY made_by LIMIT ?"))
+            .bind(after.as_ref().map_or(BEFORE_EVERY_ID.as_slice(), <[u8; 16]>::as_slice))
+            .bind(size.rows())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(fault)?
+            .iter()
+            .map(bill)
+            .collect()
     }
 
     async fn owes(&self, user: UserId, response: &ObjectId) -> Result<bool, StoreError> {
@@ -58,19 +85,37 @@ impl PendingBills for Db {
         Ok(found.is_some())
     }
 
-    async fn bill_by(&self, made_by: ExchangeId, read: ExchangeId) -> Result<bool, StoreError> {
+    async fn bill_by(
+        &self,
+        made_by: ExchangeId,
+        before: ExchangeId,
+        read: ExchangeId,
+        tending: &Tending,
+    ) -> Result<bool, StoreError> {
+        let Tending { node, at, until } = *tending;
+        let (at, until) = (row::micros("node_until", at)?, row::micros("node_until", until)?);
         self.write(move |connection| {
             Box::pin(async move {
                 let updated = sqlx::query(
-                    "UPDATE pending_bills SET billed_by = ? \
-                     WHERE made_by = ? AND closed_at IS NULL",
+                    "UPDATE pending_bills SET billed_by = ?, node_id = ?, node_until = ? \
+                     WHERE made_by = ? AND closed_at IS NULL \
+                     AND COALESCE(billed_by, made_by) = ? \
+                     AND (node_id IS NULL OR node_id = ? OR node_until <= ?) \
+                     AND EXISTS (SELECT 1 FROM settlements WHERE exchange_id = ? \
+                     AND charge = 0 AND income = 0 AND LENGTH(units) = 0)",
                 )
                 .bind(read.as_bytes().as_slice())
+                .bind(node.as_bytes().as_slice())
+                .bind(until)
                 .bind(made_by.as_bytes().as_slice())
+                .bind(before.as_bytes().as_slice())
+                .bind(node.as_bytes().as_slice())
+                .bind(at)
+                .bind(before.as_bytes().as_slice())
                 .execute(connection)
                 .await
                 .map_err(fault)?;
-                is_open(ensure_one_row(&updated, "pending bill"))
+                was_there(&updated, "pending bill")
             })
         })
         .await
@@ -89,7 +134,7 @@ impl PendingBills for Db {
                 .execute(connection)
                 .await
                 .map_err(fault)?;
-                is_open(ensure_one_row(&updated, "pending bill"))
+                was_there(&updated, "pending bill")
             })
         })
         .await
@@ -111,21 +156,67 @@ impl PendingBills for Db {
     }
 }
 
-fn is_open(changed: Result<(), StoreError>) -> Result<bool, StoreError> {
-    match changed {
-        Ok(()) => Ok(true),
-        Err(StoreError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
+/// Whom the open bills are for, and those that are, as they stand from now on.
+async fn tend(
+    connection: &mut Connection,
+    tending: &Tending,
+    after: Option<ExchangeId>,
+    size: PageSize,
+) -> Result<Vec<PendingBill>, StoreError> {
+    let after = after.map(|exchange| *exchange.as_bytes());
+    let found = sqlx::query(lock!(select!(
+        "WHERE closed_at IS NULL AND made_by > ? \
+         AND (node_id IS NULL OR node_id = ? OR node_until <= ?) ORDER BY made_by LIMIT ?"
+    )))
+    .bind(after.as_ref().map_or(BEFORE_EVERY_ID.as_slice(), <[u8; 16]>::as_slice))
+    .bind(tending.node.as_bytes().as_slice())
+    .bind(row::micros("node_until", tending.at)?)
+    .bind(size.rows())
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(fault)?;
+    let mut bills = Vec::with_capacity(found.len());
+    let mut renewed = Vec::new();
+    for row in &found {
+        let bill = bill(row)?;
+        let node = row::parsed_option(row, "node_id", NodeId::from_slice)?;
+        let until = row::timestamp_option(row, "node_until")?;
+        let is_ours = node == Some(tending.node);
+        if !is_ours || until.is_none_or(|until| tending.renews(until)) {
+            renewed.push(bill.made_by);
+        }
+        bills.push(bill);
     }
+    if renewed.is_empty() {
+        return Ok(bills);
+    }
+    let mut query: QueryBuilder<Engine> = QueryBuilder::new("UPDATE pending_bills SET node_id = ");
+    query.push_bind(tending.node.as_bytes().to_vec());
+    query.push(", node_until = ");
+    query.push_bind(row::micros("node_until", tending.until)?);
+    query.push(" WHERE made_by IN (");
+    let mut list = query.separated(", ");
+    for made_by in &renewed {
+        list.push_bind(made_by.as_bytes().to_vec());
+    }
+    query.push(")");
+    query.build().execute(connection).await.map_err(fault)?;
+    Ok(bills)
 }
 
-async fn keep(connection: &mut Connection, bill: &PendingBill) -> Result<bool, StoreError> {
+async fn keep(
+    connection: &mut Connection,
+    bill: &PendingBill,
+    tending: &Tending,
+) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
-        "INSERT INTO pending_bills (made_by, account_id, owner_id, response_id, provider, user_id, \
-         key_id, target, model, book, priced_at, zone_ppm, held, linked, billed_by, \
-         made_at, closed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+        "INSERT INTO pending_bills (made_by, kind, account_id, owner_id, response_id, provider, \
+         user_id, key_id, target, model, book, priced_at, zone_ppm, held, linked, billed_by, \
+         made_at, node_id, node_until, closed_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
     )
     .bind(bill.made_by.as_bytes().as_slice())
+    .bind(bill.kind.name())
     .bind(bill.home.account.as_bytes().as_slice())
     .bind(bill.home.owner.as_bytes().as_slice())
     .bind(bill.response.as_str().as_bytes())
@@ -141,18 +232,19 @@ async fn keep(connection: &mut Connection, bill: &PendingBill) -> Result<bool, S
     .bind(bill.linked)
     .bind(bill.billed_by.as_ref().map(|read| read.as_bytes().as_slice()))
     .bind(row::micros("made_at", bill.made_at)?)
+    .bind(tending.node.as_bytes().as_slice())
+    .bind(row::micros("node_until", tending.until)?)
     .execute(connection)
     .await;
-    match inserted {
-        Ok(_) => Ok(true),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
-        Err(error) => Err(fault(error)),
-    }
+    was_new(inserted)
 }
 
 fn bill(row: &Row) -> Result<PendingBill, StoreError> {
     Ok(PendingBill {
         made_by: row::parsed(row, "made_by", ExchangeId::from_slice)?,
+        kind: row::parsed(row, "kind", |name: &str| {
+            BillKind::from_name(name).ok_or("no such kind of bill")
+        })?,
         home: Home {
             account: row::parsed(row, "account_id", AccountId::from_slice)?,
             owner: row::parsed(row, "owner_id", OwnerId::from_slice)?,

@@ -1,6 +1,6 @@
 //! Price books in SQL.
 
-use super::{Connection, Db, Row, fault, insert_fault, row};
+use super::{Connection, Db, Row, fault, insert_fault, row, was_new};
 use crate::{Activation, BookVersion, KeptBook, Name, PageSize, PriceBooks, StoreError};
 use async_trait::async_trait;
 use weft_proto::prices::BookHash;
@@ -25,11 +25,7 @@ impl PriceBooks for Db {
                 .bind(imported_at)
                 .execute(connection)
                 .await;
-                match inserted {
-                    Ok(_) => Ok(true),
-                    Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
-                    Err(error) => Err(fault(error)),
-                }
+                was_new(inserted)
             })
         })
         .await

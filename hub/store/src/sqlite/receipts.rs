@@ -1,6 +1,6 @@
 //! The agents' chains in SQL.
 
-use super::{Connection, Db, Row, ensure_one_row, fault, row};
+use super::{Connection, Db, Row, fault, row, was_new, was_there};
 use crate::{
     AgentChain, FINDINGS_PER_AGENT_MAX, Finding, PEAKS_MAX, Page, PageSize, Receipts, StoreError,
 };
@@ -144,11 +144,7 @@ async fn begin(connection: &mut Connection, to: &AgentChain) -> Result<bool, Sto
     .bind(row::micros("updated_at", to.updated_at)?)
     .execute(connection)
     .await;
-    match inserted {
-        Ok(_) => Ok(true),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
-        Err(error) => Err(fault(error)),
-    }
+    was_new(inserted)
 }
 
 async fn advance(
@@ -172,11 +168,7 @@ async fn advance(
     .execute(connection)
     .await
     .map_err(fault)?;
-    match ensure_one_row(&updated, "agent's chain") {
-        Ok(()) => Ok(true),
-        Err(StoreError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
+    was_there(&updated, "agent's chain")
 }
 
 async fn keep(connection: &mut Connection, finding: &Finding) -> Result<bool, StoreError> {
@@ -202,11 +194,7 @@ async fn keep(connection: &mut Connection, finding: &Finding) -> Result<bool, St
     .bind(row::micros("found_at", finding.found_at)?)
     .execute(connection)
     .await;
-    match inserted {
-        Ok(_) => Ok(true),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
-        Err(error) => Err(fault(error)),
-    }
+    was_new(inserted)
 }
 
 fn chain(row: &Row) -> Result<AgentChain, StoreError> {

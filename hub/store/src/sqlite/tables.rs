@@ -51,6 +51,24 @@ fn insert_fault(error: sqlx::Error, taken: &'static str, parent: &'static str) -
     }
 }
 
+/// Whether an `INSERT` made its row: one that is there already leaves the transaction as it was.
+fn was_new(inserted: Result<Done, sqlx::Error>) -> Result<bool, StoreError> {
+    match inserted {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// Whether an `UPDATE` by id, under a condition, met its row.
+fn was_there(updated: &Done, what: &'static str) -> Result<bool, StoreError> {
+    match ensure_one_row(updated, what) {
+        Ok(()) => Ok(true),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Checks that an `UPDATE` by id met the row that it was for, and that row alone.
 fn ensure_one_row(result: &Done, what: &'static str) -> Result<(), StoreError> {
     match result.rows_affected() {

@@ -357,7 +357,8 @@ pub(crate) async fn a_charge_beyond_the_lease_takes_the_balance_and_then_the_hub
     assert_eq!(till.posted(LedgerAccount::Paid(user)).await, -1_500);
     assert_eq!(till.house(House::Suspense).await, 16_000);
     assert_eq!(till.house(House::Loss).await, -8_500);
-    assert_eq!(till.agreed(&much).await.loss, nanos(8_500));
+    let agreed = till.agreed(&much).await;
+    assert_eq!((agreed.loss, agreed.owed), (nanos(8_500), nanos(1_500)));
     // Nothing is left: all of the next is the hub's.
     let more = till.posting(user, outlay(100, 80, 0), vec![]);
     let settled = till.settled(&more).await;
@@ -573,6 +574,34 @@ pub(crate) async fn what_was_spent_is_summed_by_days_and_keys(store: Arc<dyn Sto
     // What the hub bore, nobody spent.
     let lost = SpendWanted { user: made[3].settlement.user, ..all };
     assert_eq!(till.ledger.spent(&lost).await.expect("summed")[0].charged, nanos(0));
+}
+
+pub(crate) async fn what_every_node_has_settled_counts_however_late_it_comes(
+    store: Arc<dyn Store>,
+) {
+    let (till, other) = (Till::new(26, &store), Till::new(27, &store));
+    assert_ne!(till.node, other.node);
+    let user = till.user(10_000).await;
+    let lease = till.leased(user, 1_000).await;
+    let day = |number: u64, second: u64| Timestamp::from_secs(number * 86_400 + second);
+    let mut posting = till.posting(user, outlay(100, 80, 0), vec![draw(&lease, 100)]);
+    posting.settlement.settled_at = day(20_000, 100);
+    let key = posting.settlement.key;
+    till.settled(&posting).await;
+    let wanted = SpendWanted { user, key: Some(key), from: day(20_000, 0), until: day(20_001, 0) };
+    let charged = || async {
+        let days = till.ledger.spent(&wanted).await.expect("summed");
+        days.iter().map(|day| day.charged.nanos()).collect::<Vec<_>>()
+    };
+    assert_eq!(charged().await, [100]);
+    // The other node could not reach the store for a while: what it posts is older than that.
+    let leased = other.leased(user, 1_000).await;
+    let mut late = other.posting(user, outlay(40, 30, 0), vec![draw(&leased, 40)]);
+    (late.settlement.key, late.settlement.settled_at) = (key, day(20_000, 1));
+    assert_ne!(late.settlement.node, posting.settlement.node);
+    other.settled(&late).await;
+    assert_eq!(charged().await, [140]);
+    till.agrees().await;
 }
 
 pub(crate) async fn balances_are_paged_in_their_order(store: Arc<dyn Store>) {

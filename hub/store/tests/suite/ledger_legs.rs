@@ -1,13 +1,14 @@
 //! Agent legs, vesting, and the hub's chained journal.
 
-use crate::ledger::{Till, USD, nanos, outlay};
+use crate::ledger::{Till, USD, draw, nanos, outlay};
 use std::sync::Arc;
 use std::time::Duration;
+use weft_proto::ids::UserId;
 use weft_proto::time::Timestamp;
 use weft_store::{
     AgentLeg, ClaimRef, Cover, House, JournalEntry, JournalKind, JournalNote, LedgerAccount, Leg,
     LegAnswer, LegAnswered, LegState, LegVerdict, Page, PageSize, Posting, Store, StoreError,
-    Transferred,
+    Subject, Transferred, Vesting,
 };
 
 impl Till {
@@ -184,6 +185,136 @@ pub(crate) async fn income_vests_once_and_is_paid_out_of_the_wallet(store: Arc<d
     let payout = weft_store::Transfer { amount: nanos(800), ..payout };
     let done = till.ledger.transfer(&[payout], Cover::Covered, &[]).await.expect("an answer");
     assert_eq!((done, till.posted(account).await), (Transferred::Done, 0));
+    till.agrees().await;
+}
+
+pub(crate) async fn what_rests_for_an_owner_is_what_its_paid_legs_come_to(store: Arc<dyn Store>) {
+    let till = Till::new(39, &store);
+    let other = till.served().await;
+    let owner = other.settlement.served.expect("served").owner;
+    let mut postings = vec![other];
+    let user = till.user(USD).await;
+    for _ in 0..70 {
+        let mut posting = till.posting(user, outlay(1_000, 800, 1), vec![]);
+        posting.settlement.served.as_mut().expect("served").owner = owner;
+        postings.push(posting);
+    }
+    till.ledger.settle(&postings).await.expect("settled");
+    for posting in &postings {
+        done(till.answered(&till.answer(posting, LegVerdict::Pay(nanos(800)))).await);
+    }
+    assert_eq!(till.ledger.vesting().await.expect("looked"), []);
+    let all: Vec<_> = postings.iter().map(|posting| posting.settlement.exchange).collect();
+    for vests in [&all[..40], &all[40..50]] {
+        till.ledger.vest(vests, till.world.now()).await.expect("moved");
+        assert_eq!(till.ledger.vesting().await.expect("looked"), []);
+    }
+    let moved = till.moved(Leg::Adjustment, vesting(&postings[0]), wallet(&postings[0]), 3);
+    let done = till.ledger.transfer(&[moved], Cover::Covered, &[]).await.expect("moved");
+    assert_eq!(done, Transferred::Done);
+    let differs = Vesting { owner, kept: nanos(21 * 800 - 3), due: nanos(21 * 800) };
+    assert_eq!(till.ledger.vesting().await.expect("looked"), [differs]);
+
+    // More subjects than one statement takes, some twice, one of them unknown.
+    let mut subjects: Vec<Subject> = all.iter().rev().map(|exchange| (*exchange).into()).collect();
+    subjects.extend([Subject::from(all[3]), till.world.exchange_id().into()]);
+    let together = till.ledger.transfers_of_all(&subjects).await.expect("listed");
+    let mut apart = Vec::new();
+    for exchange in all {
+        apart.extend(till.ledger.transfers_of(exchange.into()).await.expect("listed"));
+    }
+    assert_eq!(together, apart);
+    till.agrees().await;
+}
+
+/// A charge of 10,000 of which a lease covers 4,000 and the balance 2,000; up to `overdraft` more
+/// takes it below nothing, and the rest is the hub's.
+async fn uncovered(till: &Till, overdraft: i64) -> (UserId, Posting) {
+    let user = till.user(6_000).await;
+    let lease = till.leased(user, 4_000).await;
+    let draws = vec![draw(&lease, 4_000)];
+    let mut posting = till.posting(user, outlay(10_000, 8_000, 0), draws);
+    posting.overdraft_max = nanos(overdraft);
+    till.settled(&posting).await;
+    (user, posting)
+}
+
+pub(crate) async fn no_claim_is_paid_more_than_its_user_covered(store: Arc<dyn Store>) {
+    let till = Till::new(41, &store);
+    let (_, posting) = uncovered(&till, 1_000).await;
+    let agreed = till.agreed(&posting).await;
+    assert_eq!((agreed.loss, agreed.owed), (nanos(3_000), nanos(1_000)));
+    assert_eq!((agreed.covered(false), agreed.covered(true)), (nanos(4_800), nanos(5_600)));
+    assert_eq!(till.house(House::Loss).await, -3_000);
+    // The claim agrees, and waits: nothing has moved.
+    let pay = till.answer(&posting, LegVerdict::Pay(nanos(8_000)));
+    let leg = done(till.answered(&pay).await);
+    assert_eq!((leg.state, leg.paid, leg.claim), (LegState::Uncovered, nanos(0), pay.claim));
+    assert_eq!(leg.due_at, pay.due_at);
+    assert_eq!(till.answered(&pay).await, LegAnswered::Already(leg));
+    let dispute = till.answer(&posting, LegVerdict::Dispute);
+    assert_eq!(till.answered(&dispute).await, LegAnswered::Already(leg));
+    assert_eq!(till.posted(vesting(&posting)).await, 0);
+    assert_eq!(till.house(House::Suspense).await, 8_000);
+    let due = till.ledger.due(LegState::Uncovered, pay.due_at, PageSize::default()).await;
+    assert!(due.expect("listed").is_empty());
+    let after = pay.due_at.after(Duration::from_secs(1));
+    let due = till.ledger.due(LegState::Uncovered, after, PageSize::default()).await;
+    assert_eq!(due.expect("listed").len(), 1);
+    // Nobody decided: what is covered is paid. What was to be paid of a loss makes it good again.
+    let leg = done(till.answered(&till.answer(&posting, LegVerdict::Expire)).await);
+    assert_eq!((leg.state, leg.paid), (LegState::Paid, nanos(4_800)));
+    assert_eq!(till.house(House::Suspense).await, 0);
+    assert_eq!(till.house(House::Loss).await, -3_000 + 2_400);
+    assert_eq!(till.house(House::Margin).await, 2_000 + 800);
+    assert_eq!(till.posted(vesting(&posting)).await, 4_800);
+    let vested = till.ledger.vest(&[posting.settlement.exchange], leg.due_at).await;
+    assert_eq!(vested.expect("moved"), 1);
+    till.agrees().await;
+}
+
+pub(crate) async fn an_uncovered_claim_is_decided_or_paid_once_its_user_has(store: Arc<dyn Store>) {
+    let till = Till::new(42, &store);
+    // What is decided is paid, covered or not.
+    for (decision, paid) in [(8_000, 8_000), (9_999, 8_000), (1_000, 1_000)] {
+        let (_, posting) = uncovered(&till, 0).await;
+        let open = till.answer(&posting, LegVerdict::Decide(nanos(decision)));
+        assert!(matches!(till.answered(&open).await, LegAnswered::Already(_)), "nobody claimed");
+        done(till.answered(&till.answer(&posting, LegVerdict::Pay(nanos(8_000)))).await);
+        let decide = till.answer(&posting, LegVerdict::Decide(nanos(decision)));
+        let leg = done(till.answered(&decide).await);
+        assert_eq!((leg.state, leg.paid), (LegState::Paid, nanos(paid)));
+        let transfers = till.ledger.transfers_of(posting.settlement.exchange.into()).await;
+        assert!(till.agreed(&posting).await.is_paid_fairly(&transfers.expect("listed")));
+        let vested = till.ledger.vest(&[posting.settlement.exchange], leg.due_at).await;
+        assert_eq!(vested.expect("moved"), 1);
+    }
+    // What is owed is covered once it is paid back; what was lost is not.
+    let (user, owing) = uncovered(&till, 10_000).await;
+    done(till.answered(&till.answer(&owing, LegVerdict::Pay(nanos(8_000)))).await);
+    let cash = LedgerAccount::House(House::Cash);
+    let back = |amount| till.moved(Leg::Deposit, cash, LedgerAccount::Paid(user), amount);
+    for (amount, covered) in [(3_999, false), (1, true)] {
+        let moved = till.ledger.transfer(&[back(amount)], Cover::Free, &[]).await.expect("moved");
+        assert_eq!(moved, Transferred::Done);
+        let again = till.answered(&till.answer(&owing, LegVerdict::Pay(nanos(8_000)))).await;
+        assert_eq!(matches!(again, LegAnswered::Done(_)), covered, "{amount}");
+    }
+    let leg = till.agreed(&owing).await.leg;
+    assert_eq!((leg.state, leg.paid), (LegState::Paid, nanos(8_000)));
+    // A claim of no more than is covered, one that comes late, and one that is refused.
+    let (_, small) = uncovered(&till, 0).await;
+    let leg = done(till.answered(&till.answer(&small, LegVerdict::Pay(nanos(4_800)))).await);
+    assert_eq!((leg.state, leg.paid), (LegState::Paid, nanos(4_800)));
+    let (_, late) = uncovered(&till, 0).await;
+    done(till.answered(&till.answer(&late, LegVerdict::Expire)).await);
+    let leg = done(till.answered(&till.answer(&late, LegVerdict::Pay(nanos(8_000)))).await);
+    assert_eq!((leg.state, leg.paid), (LegState::Paid, nanos(4_800)));
+    let (_, refused) = uncovered(&till, 0).await;
+    done(till.answered(&till.answer(&refused, LegVerdict::Pay(nanos(8_000)))).await);
+    let leg = done(till.answered(&till.answer(&refused, LegVerdict::Refuse)).await);
+    assert_eq!((leg.state, leg.paid), (LegState::Refused, nanos(0)));
+    assert_eq!(till.house(House::Suspense).await, 0);
     till.agrees().await;
 }
 

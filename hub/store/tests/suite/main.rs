@@ -89,6 +89,7 @@ on_every_store! {
         money_is_moved_once_and_only_where_it_is
         statements_come_latest_first_and_pages_neither_skip_nor_repeat
         what_was_spent_is_summed_by_days_and_keys
+        what_every_node_has_settled_counts_however_late_it_comes
         balances_are_paged_in_their_order
     }
     ledger_legs {
@@ -96,9 +97,12 @@ on_every_store! {
         what_a_claim_leaves_is_the_hubs_margin
         a_dispute_ends_one_way_or_the_other
         a_late_claim_is_paid_once_out_of_the_margin
+        no_claim_is_paid_more_than_its_user_covered
+        an_uncovered_claim_is_decided_or_paid_once_its_user_has
         nobody_is_paid_for_what_is_not_settled
         of_many_claims_at_once_one_is_paid
         income_vests_once_and_is_paid_out_of_the_wallet
+        what_rests_for_an_owner_is_what_its_paid_legs_come_to
         the_journal_is_one_chain_and_moves_with_its_money
     }
     owners {
@@ -142,6 +146,9 @@ on_every_store! {
     pending_bills {
         a_response_is_to_be_billed_once_until_it_is_closed
         only_whose_response_it_is_owes_for_it
+        a_second_read_is_named_only_once_the_first_is_settled_at_nothing
+        of_many_reads_at_once_one_is_named
+        one_node_looks_after_a_bill_until_its_time_is_over
     }
     receipts {
         a_chain_moves_only_from_where_it_stands

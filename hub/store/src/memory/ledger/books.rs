@@ -1,10 +1,11 @@
 //! The tables of the ledger in memory, and the writes on them. Whatever can be refused is refused
 //! before anything is changed.
 
+use crate::ledger::lease;
 use crate::ledger::money::{self, Pocket};
 use crate::{
     AgentLeg, Agreed, Balance, Cover, GiveBack, House, JournalEntry, JournalNote, Lease,
-    LeaseWanted, Leased, LedgerAccount, LegAnswer, LegAnswered, LegState, Posting, Settled,
+    LeaseWanted, Leased, LedgerAccount, LegAnswer, LegAnswered, LegState, Outlay, Posting, Settled,
     StoreError, Transfer, TransferKey, TransferKind, Transferred,
 };
 use std::collections::BTreeMap;
@@ -25,6 +26,14 @@ pub(crate) struct Books {
 impl Books {
     pub(super) fn balance(&self, account: LedgerAccount) -> Balance {
         self.accounts.get(&account).copied().unwrap_or_else(|| Balance::none(account))
+    }
+
+    /// Whether an exchange is settled, and took, cost and earned nothing.
+    pub(in super::super) fn is_settled_at_nothing(&self, exchange: ExchangeId) -> bool {
+        self.settlements.get(&exchange).is_some_and(|Agreed { settlement, .. }| {
+            let Outlay { charge, income, .. } = settlement.outlay;
+            settlement.metered.usage.is_none() && (charge, income) == (NanoUsd::ZERO, NanoUsd::ZERO)
+        })
     }
 
     /// Does what a transfer does to balances.
@@ -59,87 +68,25 @@ impl Books {
     }
 
     pub(super) fn lease(&mut self, wanted: &LeaseWanted) -> Result<Leased, StoreError> {
-        const CONFLICT: StoreError = StoreError::Conflict { what: "the lease" };
-        if !wanted.least.is_positive() || wanted.wanted < wanted.least {
-            return Err(StoreError::corrupt("granted", "a lease of nothing is wanted"));
-        }
         let held = self.leases.get(&wanted.lease).copied();
-        if let Some(held) = held {
-            if (held.account, held.node) != (wanted.account, wanted.node) {
-                return Err(CONFLICT);
-            }
-            if held.parts > wanted.part {
-                return Ok(Leased::Granted(held));
-            }
-            if !held.open {
-                return Err(CONFLICT);
-            }
-        }
-        if held.map_or(0, |held| held.parts) != wanted.part {
-            return Err(CONFLICT);
+        if let Some(stands) = lease::granted_before(wanted, held)? {
+            return Ok(Leased::Granted(stands));
         }
         let available = self.balance(wanted.account).available().max(NanoUsd::ZERO);
         let amount = wanted.wanted.min(available);
         if amount < wanted.least {
             return Ok(Leased::Short { available });
         }
-        let mut lease = held.unwrap_or(Lease {
-            id: wanted.lease,
-            account: wanted.account,
-            node: wanted.node,
-            granted: NanoUsd::ZERO,
-            used: NanoUsd::ZERO,
-            returned: NanoUsd::ZERO,
-            parts: 0,
-            open: true,
-            taken_at: wanted.at,
-            changed_at: wanted.at,
-        });
-        lease.granted = lease
-            .granted
-            .checked_add(amount)
-            .ok_or_else(|| StoreError::corrupt("granted", "out of range"))?;
-        lease.parts += 1;
-        lease.changed_at = wanted.at;
-        let kind = TransferKind::Pending;
-        self.make(money::lease_part(
-            lease.id,
-            lease.account,
-            wanted.part,
-            kind,
-            amount,
-            wanted.at,
-        ))?;
+        let (lease, transfer) = lease::grant(wanted, held, amount)?;
+        self.make(transfer)?;
         self.leases.insert(lease.id, lease);
         Ok(Leased::Granted(lease))
     }
 
     pub(super) fn give_back(&mut self, back: &GiveBack) -> Result<Lease, StoreError> {
         let held = *self.leases.get(&back.lease).ok_or(StoreError::NotFound { what: "lease" })?;
-        if held.parts > back.part || !held.open {
-            return Ok(held);
-        }
-        if held.parts < back.part {
-            return Err(StoreError::Conflict { what: "the lease" });
-        }
-        let amount = match back.close {
-            true => held.rest(),
-            false => held.rest().min(back.amount).max(NanoUsd::ZERO),
-        };
-        if !amount.is_positive() && !back.close {
-            return Ok(held);
-        }
-        let lease = Lease {
-            returned: held.returned.saturating_add(amount),
-            parts: held.parts + 1,
-            open: !back.close,
-            changed_at: back.at,
-            ..held
-        };
-        if amount.is_positive() {
-            let kind = TransferKind::Void;
-            self.make(money::lease_part(held.id, held.account, held.parts, kind, amount, back.at))?;
-        }
+        let Some((lease, transfer)) = lease::give_back(held, back)? else { return Ok(held) };
+        transfer.map_or(Ok(()), |transfer| self.make(transfer))?;
         self.leases.insert(lease.id, lease);
         Ok(lease)
     }
@@ -173,8 +120,10 @@ impl Books {
             pockets.push(Pocket { account: lease.account, amount, lease: Some(lease.id) });
         }
         // What is set aside is what the draws are paid from: neither moves what is available.
-        let room = self.balance(payer).available().saturating_add(posting.overdraft_max);
+        let available = self.balance(payer).available();
+        let room = available.saturating_add(posting.overdraft_max);
         let overrun = missing.min(room.max(NanoUsd::ZERO));
+        let owed = overrun.saturating_sub(available.max(NanoUsd::ZERO)).max(NanoUsd::ZERO);
         let loss = missing.saturating_sub(overrun);
         pockets.push(Pocket { account: payer, amount: overrun, lease: None });
         pockets.push(Pocket {
@@ -186,22 +135,22 @@ impl Books {
             self.make(transfer)?;
         }
         let leg = money::begun(settlement);
-        let agreed = Agreed { settlement: settlement.clone(), promo, loss, leg };
+        let agreed = Agreed { settlement: settlement.clone(), promo, loss, owed, leg };
         self.settlements.insert(settlement.exchange, agreed);
         Ok(Settled::Fresh { loss, overrun })
     }
 
     pub(super) fn answer(&mut self, answer: &LegAnswer) -> Result<LegAnswered, StoreError> {
-        let Some(Agreed { settlement, leg, .. }) = self.settlements.get(&answer.exchange) else {
+        let Some(agreed) = self.settlements.get(&answer.exchange) else {
             return Ok(LegAnswered::Unknown);
         };
-        let Some(served) = settlement.served else {
+        let Some(served) = agreed.settlement.served else {
             return Ok(LegAnswered::Unknown);
         };
-        let income = settlement.outlay.income;
-        let done = money::answered(answer.exchange, served.owner, income, leg, answer);
-        let Some((next, moved)) = done else {
-            return Ok(LegAnswered::Already(*leg));
+        let payer = self.balance(LedgerAccount::Paid(agreed.settlement.user));
+        let repaid = !payer.available().is_negative();
+        let Some((next, moved)) = money::answered(agreed, served.owner, repaid, answer) else {
+            return Ok(LegAnswered::Already(agreed.leg));
         };
         for transfer in moved {
             self.make(transfer)?;
@@ -220,12 +169,16 @@ impl Books {
         let mut moved = 0;
         let mut owners: BTreeMap<OwnerId, (ExchangeId, NanoUsd)> = BTreeMap::new();
         for exchange in exchanges {
-            let Some(Agreed { settlement, leg, .. }) = self.settlements.get(&exchange) else {
+            let Some(agreed @ Agreed { settlement, leg, .. }) = self.settlements.get(&exchange)
+            else {
                 continue;
             };
             let Some(served) = settlement.served.filter(|_| leg.state == LegState::Paid) else {
                 continue;
             };
+            if leg.paid > agreed.covered(true) && !agreed.is_paid_fairly(&self.of(exchange)) {
+                continue;
+            }
             let next = AgentLeg { state: LegState::Vested, due_at: at, ..*leg };
             moved += 1;
             if leg.paid.is_positive() {
@@ -238,6 +191,12 @@ impl Books {
             self.make(money::vesting(first, owner, amount, at))?;
         }
         Ok(moved)
+    }
+
+    /// The transfers of an exchange.
+    fn of(&self, exchange: ExchangeId) -> Vec<Transfer> {
+        let all = self.transfers.values();
+        all.filter(|one| one.key.subject == exchange.into()).cloned().collect()
     }
 
     fn stands(&mut self, exchange: ExchangeId, leg: AgentLeg) {

@@ -1,6 +1,6 @@
 //! Balances: read, and changed by sums and conditions, never by what was read.
 
-use super::super::{Done, ensure_one_row};
+use super::super::{Done, ensure_one_row, was_new};
 use super::{Connection, Engine, Row, fault, row};
 use crate::{Balance, LedgerAccount, Page, StoreError, Transfer, TransferKind};
 use sqlx::Executor;
@@ -187,11 +187,7 @@ pub(super) async fn ensure(
     .bind(account.to_bytes().to_vec())
     .execute(connection)
     .await;
-    match made {
-        Ok(_) => Ok(()),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
-        Err(error) => Err(fault(error)),
-    }
+    was_new(made).map(drop)
 }
 
 /// Sets up to `wanted` of a balance aside, at least `least`: how much it was, or what there is.
@@ -229,17 +225,17 @@ pub(super) async fn reserve(
 }
 
 /// Takes up to `wanted` from a balance, which may fall to `overdraft_max` below zero: how much it
-/// was.
+/// was, and how much of that the balance did not have.
 pub(super) async fn take(
     connection: &mut Connection,
     account: LedgerAccount,
     wanted: NanoUsd,
     overdraft_max: NanoUsd,
-) -> Result<NanoUsd, StoreError> {
-    let mut amount = wanted;
+) -> Result<(NanoUsd, NanoUsd), StoreError> {
+    let (mut amount, mut available) = (wanted, wanted);
     for _ in 0..TRIES {
         if !amount.is_positive() {
-            return Ok(NanoUsd::ZERO);
+            return Ok((NanoUsd::ZERO, NanoUsd::ZERO));
         }
         let taken = sqlx::query(
             "UPDATE ledger_accounts SET debits_posted = debits_posted + ? \
@@ -247,20 +243,23 @@ pub(super) async fn take(
         )
         .bind(amount.nanos())
         .bind(account.to_bytes().to_vec())
-        .bind(amount.saturating_sub(overdraft_max).nanos())
+        .bind(available.nanos())
         .execute(&mut *connection)
         .await
         .map_err(fault)?;
         if taken.rows_affected() == 1 {
-            return Ok(amount);
+            let had = available.max(NanoUsd::ZERO);
+            return Ok((amount, amount.saturating_sub(had).max(NanoUsd::ZERO)));
         }
-        amount = match lock(connection, account).await? {
-            Some(balance) => amount.min(balance.available().saturating_add(overdraft_max)),
+        // There is not enough of it: so much less, from a row that nobody else changes meanwhile.
+        available = match lock(connection, account).await? {
+            Some(balance) => balance.available().min(wanted),
             None => {
                 ensure(connection, account).await?;
-                amount.min(overdraft_max)
+                NanoUsd::ZERO
             }
         };
+        amount = wanted.min(available.saturating_add(overdraft_max));
     }
     Err(StoreError::unavailable("a balance changed under each try to take of it"))
 }

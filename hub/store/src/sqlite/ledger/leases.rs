@@ -3,8 +3,8 @@
 use super::super::ensure_one_row;
 use super::accounts::{self, Changes, account, amount};
 use super::{Connection, Engine, Row, fault, row, transfers};
-use crate::ledger::money;
-use crate::{GiveBack, Lease, LeaseWanted, Leased, Page, StoreError, TransferKind};
+use crate::ledger::lease as rules;
+use crate::{GiveBack, Lease, LeaseWanted, Leased, Page, StoreError};
 use sqlx::Executor;
 use std::collections::BTreeMap;
 use weft_proto::ids::{LeaseId, NodeId};
@@ -110,57 +110,20 @@ pub(super) async fn take(
     connection: &mut Connection,
     wanted: LeaseWanted,
 ) -> Result<Leased, StoreError> {
-    const CONFLICT: StoreError = StoreError::Conflict { what: "the lease" };
-    if !wanted.least.is_positive() || wanted.wanted < wanted.least {
-        return Err(StoreError::corrupt("granted", "a lease of nothing is wanted"));
-    }
     let held = lock_one(connection, wanted.lease).await?;
-    if let Some(held) = held {
-        if (held.account, held.node) != (wanted.account, wanted.node) {
-            return Err(CONFLICT);
-        }
-        if held.parts > wanted.part {
-            return Ok(Leased::Granted(held));
-        }
-        if !held.open {
-            return Err(CONFLICT);
-        }
-    }
-    if held.map_or(0, |held| held.parts) != wanted.part {
-        return Err(CONFLICT);
+    if let Some(stands) = rules::granted_before(&wanted, held)? {
+        return Ok(Leased::Granted(stands));
     }
     let granted =
         match accounts::reserve(connection, wanted.account, wanted.wanted, wanted.least).await? {
             Ok(granted) => granted,
             Err(available) => return Ok(Leased::Short { available }),
         };
-    let lease = Lease {
-        granted: held
-            .map_or(NanoUsd::ZERO, |held| held.granted)
-            .checked_add(granted)
-            .ok_or_else(|| StoreError::corrupt("granted", "out of range"))?,
-        parts: wanted.part + 1,
-        changed_at: wanted.at,
-        ..held.unwrap_or(Lease {
-            id: wanted.lease,
-            account: wanted.account,
-            node: wanted.node,
-            granted,
-            used: NanoUsd::ZERO,
-            returned: NanoUsd::ZERO,
-            parts: 0,
-            open: true,
-            taken_at: wanted.at,
-            changed_at: wanted.at,
-        })
-    };
+    let (lease, transfer) = rules::grant(&wanted, held, granted)?;
     match held {
         Some(_) => update(connection, &lease).await?,
         None => insert(connection, &lease).await?,
     }
-    let kind = TransferKind::Pending;
-    let transfer =
-        money::lease_part(lease.id, lease.account, wanted.part, kind, granted, wanted.at);
     let mut changes = Changes::default();
     changes.add(&transfer)?;
     changes.set_aside(lease.account, granted)?;
@@ -175,31 +138,9 @@ pub(super) async fn give_back(
 ) -> Result<Lease, StoreError> {
     let held =
         lock_one(connection, back.lease).await?.ok_or(StoreError::NotFound { what: "lease" })?;
-    if held.parts > back.part || !held.open {
-        return Ok(held);
-    }
-    if held.parts < back.part {
-        return Err(StoreError::Conflict { what: "the lease" });
-    }
-    let amount = match back.close {
-        true => held.rest(),
-        false => held.rest().min(back.amount).max(NanoUsd::ZERO),
-    };
-    if !amount.is_positive() && !back.close {
-        return Ok(held);
-    }
-    let lease = Lease {
-        returned: held.returned.saturating_add(amount),
-        parts: held.parts + 1,
-        open: !back.close,
-        changed_at: back.at,
-        ..held
-    };
+    let Some((lease, transfer)) = rules::give_back(held, &back)? else { return Ok(held) };
     update(connection, &lease).await?;
-    if amount.is_positive() {
-        let kind = TransferKind::Void;
-        let transfer =
-            money::lease_part(lease.id, lease.account, held.parts, kind, amount, back.at);
+    if let Some(transfer) = transfer {
         let mut changes = Changes::default();
         changes.add(&transfer)?;
         transfers::insert(connection, &[transfer]).await?;

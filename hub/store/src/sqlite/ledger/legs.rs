@@ -1,10 +1,12 @@
 //! Agent legs in SQL: answered once, then vested.
 
-use super::accounts::Changes;
-use super::rows::{self, select};
+use super::accounts::{self, Changes};
+use super::rows::{self, Turn, select};
 use super::{Connection, Engine, fault, transfers};
 use crate::ledger::money;
-use crate::{AgentLeg, Agreed, LegAnswer, LegAnswered, LegState, Settlement, StoreError};
+use crate::{
+    AgentLeg, Agreed, LedgerAccount, LegAnswer, LegAnswered, LegState, Settlement, StoreError,
+};
 use sqlx::QueryBuilder;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ids::{ExchangeId, OwnerId};
@@ -23,33 +25,46 @@ pub(super) async fn answer(
     let mut changes = Changes::default();
     let mut made = Vec::new();
     let mut answered = Vec::with_capacity(answers.len());
+    let mut turns = BTreeMap::new();
     for answer in answers {
-        let Some(Agreed { settlement, leg, .. }) = held.get_mut(&answer.exchange) else {
+        let Some(agreed) = held.get_mut(&answer.exchange) else {
             answered.push(LegAnswered::Unknown);
             continue;
         };
-        let Settlement { exchange, served: Some(served), outlay, .. } = settlement else {
+        let Settlement { exchange, served: Some(served), .. } = agreed.settlement else {
             answered.push(LegAnswered::Unknown);
             continue;
         };
-        let done = money::answered(*exchange, served.owner, outlay.income, leg, &answer);
-        let Some((next, moved)) = done else {
-            answered.push(LegAnswered::Already(*leg));
+        let repaid = owes_nothing(connection, agreed).await?;
+        let Some((next, moved)) = money::answered(agreed, served.owner, repaid, &answer) else {
+            answered.push(LegAnswered::Already(agreed.leg));
             continue;
         };
-        if rows::update_leg(connection, *exchange, leg.state, &next).await? != 1 {
-            return Err(StoreError::unavailable(CHANGED));
-        }
+        // Answered twice, it stands as the last answer says.
+        let before = turns.get(&exchange).map_or(agreed.leg.state, |turn: &Turn| turn.before);
+        turns.insert(exchange, Turn { exchange, before, leg: next });
         for transfer in moved {
             changes.add(&transfer)?;
             made.push(transfer);
         }
-        *leg = next;
+        agreed.leg = next;
         answered.push(LegAnswered::Done(next));
     }
+    update(connection, turns.into_values().collect()).await?;
     transfers::insert(connection, &made).await?;
     changes.write(connection).await?;
     Ok(answered)
+}
+
+/// Whether the user of a leg owes nothing. What it owed then is in its balance since; what comes in
+/// between this look and the end of the transaction is only more.
+async fn owes_nothing(connection: &mut Connection, agreed: &Agreed) -> Result<bool, StoreError> {
+    if !agreed.owed.is_positive() {
+        return Ok(true);
+    }
+    let payer = LedgerAccount::Paid(agreed.settlement.user);
+    let balance = accounts::find(&mut *connection, payer).await?;
+    Ok(balance.is_none_or(|balance| !balance.available().is_negative()))
 }
 
 pub(super) async fn vest(
@@ -58,17 +73,20 @@ pub(super) async fn vest(
     at: Timestamp,
 ) -> Result<u64, StoreError> {
     let held = lock(connection, exchanges.into_iter().collect()).await?;
-    let mut moved = 0;
+    let mut turns = Vec::new();
     let mut owners: BTreeMap<OwnerId, (ExchangeId, NanoUsd)> = BTreeMap::new();
-    for (exchange, Agreed { settlement, leg, .. }) in held {
-        let Some(served) = settlement.served.filter(|_| leg.state == LegState::Paid) else {
+    for (exchange, agreed) in held {
+        let leg = agreed.leg;
+        let Some(served) = agreed.settlement.served.filter(|_| leg.state == LegState::Paid) else {
             continue;
         };
-        let next = AgentLeg { state: LegState::Vested, due_at: at, ..leg };
-        if rows::update_leg(connection, exchange, LegState::Paid, &next).await? != 1 {
-            return Err(StoreError::unavailable(CHANGED));
+        if leg.paid > agreed.covered(true)
+            && !agreed.is_paid_fairly(&transfers::of(&mut *connection, exchange.into()).await?)
+        {
+            continue;
         }
-        moved += 1;
+        let next = AgentLeg { state: LegState::Vested, due_at: at, ..leg };
+        turns.push(Turn { exchange, before: LegState::Paid, leg: next });
         // The transfer is named after an exchange that puts something into it, in no other.
         if leg.paid.is_positive() {
             let (_, sum) = owners.entry(served.owner).or_insert((exchange, NanoUsd::ZERO));
@@ -85,9 +103,19 @@ pub(super) async fn vest(
     for transfer in &made {
         changes.add(transfer)?;
     }
+    let moved = turns.len() as u64;
+    update(connection, turns).await?;
     transfers::insert(connection, &made).await?;
     changes.write(connection).await?;
     Ok(moved)
+}
+
+/// Writes how these legs stand, which the transaction has locked.
+async fn update(connection: &mut Connection, turns: Vec<Turn>) -> Result<(), StoreError> {
+    match rows::update_legs(connection, &turns).await? == turns.len() as u64 {
+        true => Ok(()),
+        false => Err(StoreError::unavailable(CHANGED)),
+    }
 }
 
 /// The settlements of these exchanges, which nobody else changes until the transaction ends.

@@ -2,19 +2,32 @@
 
 use super::accounts::{account, amount};
 use super::rows::{agreed, select};
-use super::{Connection, Engine, fault, row};
+use super::{Connection, Engine, fault, row, runs};
 use crate::ledger::DAY_MICROS;
 use crate::{
     Agreed, Balance, Day, Disagreement, LedgerAccount, LegState, Page, PageSize, SettlementsWanted,
-    SpendWanted, StoreError, Sums, Whose,
+    SpendWanted, StoreError, Sums, Vesting, Whose,
 };
-use sqlx::Executor;
-use std::collections::BTreeMap;
-use weft_proto::ids::ExchangeId;
+use sqlx::{Executor, QueryBuilder};
+use std::collections::{BTreeMap, BTreeSet};
+use weft_proto::ids::{ExchangeId, OwnerId};
 use weft_proto::time::Timestamp;
 
 /// No id is greater: where the latest settlements begin.
 const AFTER_EVERY_ID: [u8; 17] = [0xff; 17];
+
+/// The settlements of somebody in a span of time, the latest first, page by page.
+macro_rules! latest {
+    ($whose:literal) => {
+        concat!(
+            select!("WHERE "),
+            $whose,
+            " AND settled_at >= ? AND settled_at < ? \
+             AND (settled_at < ? OR (settled_at = ? AND exchange_id < ?)) \
+             ORDER BY settled_at DESC, exchange_id DESC LIMIT ?"
+        )
+    };
+}
 
 /// A moment to compare with, as it is stored; the last one that can be where it is later.
 pub(super) fn bound(at: Timestamp) -> i64 {
@@ -35,47 +48,40 @@ pub(super) async fn settlement<'c>(
         .transpose()
 }
 
+pub(super) async fn settlements_of<'c>(
+    readers: impl Executor<'c, Database = Engine> + Copy,
+    exchanges: &[ExchangeId],
+) -> Result<Vec<Agreed>, StoreError> {
+    let exchanges: BTreeSet<_> = exchanges.iter().copied().collect();
+    let exchanges: Vec<_> = exchanges.into_iter().collect();
+    let mut found = Vec::with_capacity(exchanges.len());
+    for run in runs(&exchanges) {
+        let mut query: QueryBuilder<Engine> = QueryBuilder::new(select!("WHERE exchange_id IN ("));
+        let mut list = query.separated(", ");
+        for exchange in run {
+            list.push_bind(exchange.as_bytes().to_vec());
+        }
+        query.push(")");
+        for row in &query.build().fetch_all(readers).await.map_err(fault)? {
+            found.push(agreed(row)?);
+        }
+    }
+    Ok(found)
+}
+
 pub(super) async fn settlements<'c>(
     executor: impl Executor<'c, Database = Engine>,
     wanted: &SettlementsWanted,
 ) -> Result<Vec<Agreed>, StoreError> {
     let (statement, whose, part) = match wanted.whose {
-        Whose::User(user) => (
-            select!(
-                "WHERE user_id = ? AND settled_at >= ? AND settled_at < ? \
-                 AND (settled_at < ? OR (settled_at = ? AND exchange_id < ?)) \
-                 ORDER BY settled_at DESC, exchange_id DESC LIMIT ?"
-            ),
-            *user.as_bytes(),
-            None,
-        ),
-        Whose::Key(user, key) => (
-            select!(
-                "WHERE key_id = ? AND user_id = ? AND settled_at >= ? AND settled_at < ? \
-                 AND (settled_at < ? OR (settled_at = ? AND exchange_id < ?)) \
-                 ORDER BY settled_at DESC, exchange_id DESC LIMIT ?"
-            ),
-            *user.as_bytes(),
-            Some(*key.as_bytes()),
-        ),
-        Whose::Owner(owner) => (
-            select!(
-                "WHERE owner_id = ? AND settled_at >= ? AND settled_at < ? \
-                 AND (settled_at < ? OR (settled_at = ? AND exchange_id < ?)) \
-                 ORDER BY settled_at DESC, exchange_id DESC LIMIT ?"
-            ),
-            *owner.as_bytes(),
-            None,
-        ),
-        Whose::Agent(owner, agent) => (
-            select!(
-                "WHERE agent_id = ? AND owner_id = ? AND settled_at >= ? AND settled_at < ? \
-                 AND (settled_at < ? OR (settled_at = ? AND exchange_id < ?)) \
-                 ORDER BY settled_at DESC, exchange_id DESC LIMIT ?"
-            ),
-            *owner.as_bytes(),
-            Some(*agent.as_bytes()),
-        ),
+        Whose::User(user) => (latest!("user_id = ?"), *user.as_bytes(), None),
+        Whose::Key(user, key) => {
+            (latest!("key_id = ? AND user_id = ?"), *user.as_bytes(), Some(*key.as_bytes()))
+        }
+        Whose::Owner(owner) => (latest!("owner_id = ?"), *owner.as_bytes(), None),
+        Whose::Agent(owner, agent) => {
+            (latest!("agent_id = ? AND owner_id = ?"), *owner.as_bytes(), Some(*agent.as_bytes()))
+        }
     };
     let (after_at, after_id) = wanted.after.map_or_else(
         || (i64::MAX, AFTER_EVERY_ID.to_vec()),
@@ -236,4 +242,22 @@ pub(super) async fn recompute(
         kept.insert(balance.account, balance);
     }
     Ok(crate::ledger::money::disagreements(kept, sums))
+}
+
+/// Takes two looks, which must be of one moment.
+pub(super) async fn vesting(connection: &mut Connection) -> Result<Vec<Vesting>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT owner_id, CAST(SUM(leg_paid) AS SIGNED) AS due FROM settlements \
+         WHERE leg_state = ? GROUP BY owner_id",
+    )
+    .bind(i64::from(LegState::Paid.number()))
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(fault)?;
+    let mut due = BTreeMap::new();
+    for row in &rows {
+        due.insert(row::parsed(row, "owner_id", OwnerId::from_slice)?, amount(row, "due")?);
+    }
+    let kept = super::accounts::all(&mut *connection).await?;
+    Ok(crate::ledger::money::vesting_differs(kept, due))
 }

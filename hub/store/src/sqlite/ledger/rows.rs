@@ -1,10 +1,10 @@
 //! Settlements as rows.
 
-use super::{Connection, Engine, Row, fault, row, runs};
+use super::{Connection, Engine, ROWS_PER_UPDATE, Row, cut, fault, row, runs};
 use crate::{
     AgentLeg, Agreed, Bearer, ClaimRef, LegState, Metered, Outlay, Served, Settlement, StoreError,
 };
-use sqlx::QueryBuilder;
+use sqlx::{Encode, QueryBuilder, Type};
 use weft_proto::codes::EndReason;
 use weft_proto::ids::{AccountId, AgentId, ExchangeId, KeyId, LeaseId, NodeId, OwnerId, UserId};
 use weft_proto::model::ModelName;
@@ -21,8 +21,8 @@ macro_rules! select {
         concat!(
             "SELECT exchange_id, user_id, key_id, agent_id, owner_id, account_id, attempt, \
              provider, model, units, basis, service, geo, book, priced_at, zone_ppm, tier_ppm, \
-             end_reason, charge, income, rounding, bearer, promo, loss, node_id, lease_id, \
-             hold_no, held, settled_at, claim_until, leg_state, leg_due_at, leg_paid, \
+             end_reason, charge, income, rounding, bearer, promo, loss, owed, node_id, \
+             lease_id, hold_no, held, settled_at, claim_until, leg_state, leg_due_at, leg_paid, \
              leg_answered_at, claim_epoch, claim_seq, claim_hash FROM settlements ",
             $which
         )
@@ -38,7 +38,7 @@ pub(super) async fn insert(connection: &mut Connection, rows: &[Agreed]) -> Resu
             "INSERT INTO settlements (exchange_id, user_id, key_id, agent_id, owner_id, \
              account_id, attempt, provider, model, units, basis, service, geo, book, priced_at, \
              zone_ppm, tier_ppm, end_reason, charge, income, rounding, bearer, promo, loss, \
-             node_id, lease_id, hold_no, held, settled_at, claim_until, leg_state, leg_due_at, \
+             owed, node_id, lease_id, hold_no, held, settled_at, claim_until, leg_state, leg_due_at, \
              leg_paid, leg_answered_at, claim_epoch, claim_seq, claim_hash) VALUES ",
         );
         for (index, agreed) in run.iter().enumerate() {
@@ -52,7 +52,7 @@ pub(super) async fn insert(connection: &mut Connection, rows: &[Agreed]) -> Resu
 }
 
 fn push(query: &mut QueryBuilder<Engine>, agreed: &Agreed) -> Result<(), StoreError> {
-    let Agreed { settlement, promo, loss, leg } = agreed;
+    let Agreed { settlement, promo, loss, owed, leg } = agreed;
     let Settlement { metered, outlay, served, .. } = settlement;
     let mut values = query.separated(", ");
     values
@@ -80,6 +80,7 @@ fn push(query: &mut QueryBuilder<Engine>, agreed: &Agreed) -> Result<(), StoreEr
         .push_bind(i64::from(outlay.bearer.number()))
         .push_bind(promo.nanos())
         .push_bind(loss.nanos())
+        .push_bind(owed.nanos())
         .push_bind(settlement.node.as_bytes().to_vec())
         .push_bind(settlement.hold.map(|(lease, _)| lease.as_bytes().to_vec()))
         .push_bind(row::number_option("hold_no", settlement.hold.map(|(_, number)| number))?)
@@ -96,30 +97,71 @@ fn push(query: &mut QueryBuilder<Engine>, agreed: &Agreed) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Writes how a leg stands, where it stood at `before`: how many rows that were.
-pub(super) async fn update_leg(
+/// How a leg is to stand, where it still stands as it did when it was looked at.
+pub(super) struct Turn {
+    pub(super) exchange: ExchangeId,
+    pub(super) before: LegState,
+    pub(super) leg: AgentLeg,
+}
+
+/// Writes how legs stand, each where it stands as it did before: how many rows that were. No two
+/// are of one exchange.
+pub(super) async fn update_legs(
     connection: &mut Connection,
-    exchange: ExchangeId,
-    before: LegState,
-    leg: &AgentLeg,
+    turns: &[Turn],
 ) -> Result<u64, StoreError> {
-    sqlx::query(
-        "UPDATE settlements SET leg_state = ?, leg_due_at = ?, leg_paid = ?, leg_answered_at = ?, \
-         claim_epoch = ?, claim_seq = ?, claim_hash = ? WHERE exchange_id = ? AND leg_state = ?",
-    )
-    .bind(i64::from(leg.state.number()))
-    .bind(row::micros("leg_due_at", leg.due_at)?)
-    .bind(leg.paid.nanos())
-    .bind(leg.answered_at.map(|at| row::micros("leg_answered_at", at)).transpose()?)
-    .bind(row::number_option("claim_epoch", leg.claim.map(|claim| claim.epoch))?)
-    .bind(row::number_option("claim_seq", leg.claim.map(|claim| claim.seq))?)
-    .bind(leg.claim.map(|claim| claim.hash.to_vec()))
-    .bind(exchange.as_bytes().to_vec())
-    .bind(i64::from(before.number()))
-    .execute(connection)
-    .await
-    .map_err(fault)
-    .map(|done| done.rows_affected())
+    let mut updated = 0;
+    for run in cut(turns, ROWS_PER_UPDATE) {
+        let mut query: QueryBuilder<Engine> =
+            QueryBuilder::new("UPDATE settlements SET leg_state = ");
+        choose(&mut query, run, |turn| Ok(i64::from(turn.leg.state.number())))?;
+        query.push(", leg_due_at = ");
+        choose(&mut query, run, |turn| row::micros("leg_due_at", turn.leg.due_at))?;
+        query.push(", leg_paid = ");
+        choose(&mut query, run, |turn| Ok(turn.leg.paid.nanos()))?;
+        query.push(", leg_answered_at = ");
+        choose(&mut query, run, |turn| {
+            turn.leg.answered_at.map(|at| row::micros("leg_answered_at", at)).transpose()
+        })?;
+        query.push(", claim_epoch = ");
+        choose(&mut query, run, |turn| {
+            row::number_option("claim_epoch", turn.leg.claim.map(|claim| claim.epoch))
+        })?;
+        query.push(", claim_seq = ");
+        choose(&mut query, run, |turn| {
+            row::number_option("claim_seq", turn.leg.claim.map(|claim| claim.seq))
+        })?;
+        query.push(", claim_hash = ");
+        choose(&mut query, run, |turn| Ok(turn.leg.claim.map(|claim| claim.hash.to_vec())))?;
+        query.push(" WHERE exchange_id IN (");
+        let mut list = query.separated(", ");
+        for turn in run {
+            list.push_bind(turn.exchange.as_bytes().to_vec());
+        }
+        query.push(") AND leg_state = ");
+        choose(&mut query, run, |turn| Ok(i64::from(turn.before.number())))?;
+        let done = query.build().execute(&mut *connection).await.map_err(fault)?;
+        updated += done.rows_affected();
+    }
+    Ok(updated)
+}
+
+/// The value of each row, by its exchange.
+fn choose<T>(
+    query: &mut QueryBuilder<Engine>,
+    run: &[Turn],
+    value: impl Fn(&Turn) -> Result<T, StoreError>,
+) -> Result<(), StoreError>
+where
+    T: for<'q> Encode<'q, Engine> + Type<Engine> + Send + 'static,
+{
+    query.push("CASE exchange_id");
+    for turn in run {
+        query.push(" WHEN ").push_bind(turn.exchange.as_bytes().to_vec());
+        query.push(" THEN ").push_bind(value(turn)?);
+    }
+    query.push(" END");
+    Ok(())
 }
 
 /// A column with the number of one of a few things.
@@ -178,6 +220,7 @@ pub(super) fn agreed(row: &Row) -> Result<Agreed, StoreError> {
         },
         promo: amount("promo")?,
         loss: amount("loss")?,
+        owed: amount("owed")?,
         leg: AgentLeg {
             state: numbered(row, "leg_state", LegState::from_number)?,
             due_at: row::timestamp(row, "leg_due_at")?,

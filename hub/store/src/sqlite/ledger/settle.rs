@@ -89,9 +89,10 @@ impl Batch {
             }
         }
         let payer = LedgerAccount::Paid(settlement.user);
-        let mut overrun = NanoUsd::ZERO;
+        let (mut overrun, mut owed) = (NanoUsd::ZERO, NanoUsd::ZERO);
         if missing.is_positive() {
-            overrun = accounts::take(connection, payer, missing, posting.overdraft_max).await?;
+            (overrun, owed) =
+                accounts::take(connection, payer, missing, posting.overdraft_max).await?;
             self.changes.taken(payer, overrun)?;
             pockets.push(Pocket { account: payer, amount: overrun, lease: None });
             missing = missing.saturating_sub(overrun);
@@ -109,6 +110,7 @@ impl Batch {
             settlement: settlement.clone(),
             promo,
             loss: missing,
+            owed,
             leg: money::begun(settlement),
         });
         Ok(Settled::Fresh { loss: missing, overrun })

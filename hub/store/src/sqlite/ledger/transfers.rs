@@ -7,7 +7,7 @@ use crate::{
     Transfer, TransferKey, TransferKind, Transferred, TransfersWanted,
 };
 use sqlx::{Executor, QueryBuilder};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ids::LeaseId;
 use weft_proto::money::NanoUsd;
 
@@ -71,7 +71,7 @@ pub(super) async fn make(
         }
     }
     for (account, wanted) in taken {
-        if accounts::take(connection, account, wanted, NanoUsd::ZERO).await? != wanted {
+        if accounts::take(connection, account, wanted, NanoUsd::ZERO).await?.0 != wanted {
             return Err(StoreError::unavailable("a balance changed under a lock"));
         }
         changes.taken(account, wanted)?;
@@ -142,6 +142,26 @@ pub(super) async fn of<'c>(
         .iter()
         .map(transfer)
         .collect()
+}
+
+pub(super) async fn of_all(
+    connection: &mut Connection,
+    subjects: BTreeSet<Subject>,
+) -> Result<Vec<Transfer>, StoreError> {
+    let subjects: Vec<_> = subjects.into_iter().collect();
+    let mut found = Vec::with_capacity(subjects.len());
+    for run in runs(&subjects) {
+        let mut query: QueryBuilder<Engine> = QueryBuilder::new(select!("WHERE subject IN ("));
+        let mut list = query.separated(", ");
+        for subject in run {
+            list.push_bind(subject.as_bytes().to_vec());
+        }
+        query.push(") ORDER BY subject, leg, part");
+        for row in &query.build().fetch_all(&mut *connection).await.map_err(fault)? {
+            found.push(transfer(row)?);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) async fn listed<'c>(
