@@ -19,6 +19,7 @@ use crate::backup::BackupError;
 use crate::config::ConfigError;
 use crate::datadir::{DataDir, DataDirError};
 use crate::ledger::LedgerError;
+use crate::ledger::evidence::BadEvidence;
 use crate::status::StatusError;
 use crate::telemetry::TelemetryError;
 use crate::uplink::{IdentityFilesError, JoinError};
@@ -156,6 +157,23 @@ pub enum CliError {
         /// How many.
         found: u64,
     },
+    /// A file of another agent's evidence cannot be used.
+    #[error("{} cannot be compared with", path.display())]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: BadEvidence,
+    },
+    /// The ledger is empty.
+    #[error("the hub has shown nothing yet: the ledger is empty")]
+    NothingShown,
+    /// The hub has signed what contradicts its own words.
+    #[error("the hub broke its word: {checks}")]
+    HubBroke {
+        /// The names of the checks that failed.
+        checks: String,
+    },
     /// The doctor found something that does not work.
     #[error("{failed} of {checks} checks failed")]
     Unwell {
@@ -164,6 +182,15 @@ pub enum CliError {
         /// How many there were.
         checks: usize,
     },
+}
+
+impl CliError {
+    /// The exit code of a process that ends with it: 3 where the hub is proven to have broken its
+    /// word, 1 for everything else. (2 is a command line that cannot be read.)
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        if matches!(self, Self::HubBroke { .. }) { 3 } else { 1 }
+    }
 }
 
 impl DataArg {

@@ -14,6 +14,7 @@ pub mod broken;
 mod chain;
 mod disk;
 mod error;
+pub mod evidence;
 mod frame;
 mod index;
 mod key;
@@ -45,10 +46,10 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use weft_proto::ids::{AgentId, ExchangeId, HubId};
+use weft_proto::ledger::journal::{NotTaken, Shift};
 use weft_proto::ledger::note::SignedNote;
-use weft_proto::ledger::{
-    Cosigned, Hash, Head, HeadOf, HubHead, Open, Position, PublicKey, SignedAcks,
-};
+use weft_proto::ledger::{Cosigned, Hash, Head, HeadOf, Open, Position, PublicKey, SignedAcks};
+use weft_proto::wire::receipts::Accepted;
 use writer::{Act, Done, Request, Way};
 
 /// Bytes that one reading of the log takes at most.
@@ -234,7 +235,8 @@ impl Ledger {
                     news
                 {
                     // The hub has signed it: whoever has the log finds the same.
-                    broken::keep(shared.disk.as_ref(), &acks)?;
+                    let word = broken::Word::Acks(SignedAcks::clone(&acks));
+                    broken::keep(shared.disk.as_ref(), &word)?;
                 }
                 Ok(news)
             }
@@ -248,34 +250,61 @@ impl Ledger {
     }
 
     /// Signs a checkpoint over all of the current epoch, with the newest head of the hub's journal
-    /// that is known, and appends it, durably.
+    /// that was shown, and appends it, durably.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn checkpoint(&self, hub: Option<HubHead>) -> Result<SignedNote, LedgerError> {
-        match self.act(Act::Checkpoint(hub)).await? {
+    pub async fn checkpoint(&self) -> Result<SignedNote, LedgerError> {
+        match self.act(Act::Checkpoint).await? {
             Done::Checkpoint(note) => Ok(note),
-            Done::Written(_) | Done::Cosigned(_) | Done::Unfit | Done::Flushed => {
+            Done::Written(_) | Done::Cosigned(..) | Done::NotTaken(_) | Done::Flushed => {
                 Err(LedgerError::Closed)
             }
         }
     }
 
     /// Appends the hub's cosignature of a checkpoint of `epoch`, durably, and keeps the note beside
-    /// the log: a log that is cut below it is noticed.
+    /// the log: a log that is cut below it is noticed. Returns what it says of the hub's journal.
     ///
     /// # Errors
-    /// [`AckError::Cosignature`] where it fits no checkpoint that waits for one.
-    pub async fn cosigned(&self, epoch: u64, cosigned: Cosigned) -> Result<(), AckError> {
-        let Done::Cosigned(note) = self.act(Act::Cosigned { epoch, cosigned }).await? else {
-            return Err(AckError::Cosignature);
+    /// [`AckError::Cosignature`] where it fits no checkpoint that waits for one, or shows nothing of
+    /// the hub's journal; [`AckError::Journal`] where what it shows contradicts what the hub has shown
+    /// before: that is kept as evidence ([`broken`]), and nothing of it is taken.
+    pub async fn cosigned(&self, epoch: u64, cosigned: Cosigned) -> Result<Shift, AckError> {
+        let key = cosigned.key;
+        let act = Act::Cosigned { epoch, cosigned: Box::new(cosigned.clone()) };
+        let (note, shift) = match self.act(act).await? {
+            Done::Cosigned(note, shift) => (note, shift),
+            Done::NotTaken(lie @ (NotTaken::OldHead { .. } | NotTaken::TwoFaces { .. })) => {
+                let word = broken::Word::Cosigned { epoch, cosigned };
+                self.blocking(move |shared| broken::keep(shared.disk.as_ref(), &word)).await?;
+                return Err(AckError::Journal(lie));
+            }
+            Done::NotTaken(NotTaken::Unfit)
+            | Done::Written(_)
+            | Done::Checkpoint(_)
+            | Done::Flushed => return Err(AckError::Cosignature),
         };
-        let evidence = note.text(&self.0.key, Some((self.0.hub, &cosigned.key)));
+        let evidence = note.text(&self.0.key, Some((self.0.hub, &key)));
         let kept = self.blocking(move |shared| {
             let kept = shared.disk.replace(COSIGNED, evidence.as_bytes());
             kept.map_err(|source| LedgerError::Disk { doing: "keeping a cosigned note", source })
         });
-        Ok(kept.await?)
+        kept.await?;
+        Ok(shift)
+    }
+
+    /// Keeps the hub's signed word on what it has taken of this ledger, which the log contradicts.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn contradicted(
+        &self,
+        key: PublicKey,
+        accepted: Accepted,
+    ) -> Result<(), LedgerError> {
+        let word = broken::Word::Accepted { agent: self.0.agent, key, accepted };
+        self.blocking(move |shared| broken::keep(shared.disk.as_ref(), &word)).await
     }
 
     /// Holds what the hub has of this ledger against the log. Where the hub has more, the files are

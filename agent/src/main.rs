@@ -25,9 +25,10 @@ async fn main() -> ExitCode {
     match command.execute(HostTable::official()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let code = ExitCode::from(error.exit_code());
             let error = anyhow::Error::from(error);
             eprintln!("weft-agent: {error:#}");
-            ExitCode::FAILURE
+            code
         }
     }
 }

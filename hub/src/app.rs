@@ -36,7 +36,7 @@ use crate::terms::Terms;
 use crate::trust::Trust;
 use crate::tunnel::{Doorkeeper, Needs, Tunnels};
 use crate::wallets::Wallets;
-use crate::webhook::{Courier, Notifier};
+use crate::webhook::{Courier, LiveWebhook, Notifier};
 use addresses::dialled;
 use certificate::UsersCertificate;
 use money::MoneyRooms;
@@ -85,7 +85,6 @@ pub struct App {
     admin: AdminDoor,
     rooms: AdminRooms,
     terms: Terms,
-    wallets: Wallets,
     courier: Courier,
     notifier: Notifier,
     money: MoneyRooms,
@@ -162,8 +161,8 @@ impl App {
         })
         .await?;
         let wallets = Wallets::new(&*store, Arc::clone(&clock), Arc::clone(&entropy));
-        let hook = webhook::open(&config)?;
-        let (notifier, courier) = crate::webhook::webhook(hook, Arc::clone(&clock));
+        let hook = LiveWebhook::new(webhook::open(&config)?);
+        let (notifier, courier) = crate::webhook::webhook(hook.clone(), Arc::clone(&clock));
         let enrol = Enrolment {
             authority: Arc::clone(&authority),
             invites: store.invites(),
@@ -224,7 +223,8 @@ impl App {
 
         let certificate = UsersCertificate::new(Arc::clone(&authority), &config)?;
         let users_tls = certificate.door()?;
-        let reload = Arc::new(ReloadDesk::new(&config, limits.clone(), money.clone(), certificate));
+        let reload = ReloadDesk::new(&config, limits.clone(), money.clone(), hook, certificate);
+        let reload = Arc::new(reload);
         let mut users = Vec::new();
         for &address in &config.users.addresses {
             let door = UsersDoor::bind(address).await;
@@ -279,7 +279,7 @@ impl App {
             pricing: money_rooms.pricing.clone(),
             reloads: Arc::<ReloadDesk>::clone(&reload),
             terms: terms.clone(),
-            wallets: wallets.clone(),
+            wallets,
             notifier: notifier.clone(),
             clock: Arc::clone(&clock),
             entropy,
@@ -301,7 +301,6 @@ impl App {
             admin,
             rooms,
             terms,
-            wallets,
             courier,
             notifier,
             money: money_rooms,
@@ -367,9 +366,7 @@ impl App {
             }
         });
 
-        // Money of people: what vests by itself, terms that other nodes changed, and who is told.
-        let vesting = self.wallets.keep_vesting(tasks.stopping(Stage::Carriers));
-        tasks.spawn(Stage::Carriers, "vesting", vesting);
+        // Money of people: terms that other nodes changed, and who is told.
         let fresh = self.terms.keep_fresh(tasks.stopping(Stage::Carriers));
         tasks.spawn(Stage::Carriers, "terms", fresh);
         let alerts = self.money.ledger.alerts();

@@ -150,6 +150,9 @@ impl Cli {
             Word::Asked(Asked::Ledger(ledger::Ledger::Verify { evidence: Some(file), .. })) => {
                 return disputes::judge(&self.data, &file, &mut out);
             }
+            Word::Asked(Asked::Ledger(ledger::Ledger::RotateKey)) => {
+                ledger::rotate_key(&self.data, &mut out)?;
+            }
             Word::Asked(word) => {
                 let client = AdminClient::open(&self.data)?;
                 return wait(word.ask(&client, &mut out));

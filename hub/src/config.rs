@@ -216,6 +216,7 @@ impl HubConfig {
         settings.limits = self.limits.with_live_of(&new.limits);
         settings.money = self.money.with_live_of(&new.money);
         settings.users.certificate.clone_from(&new.users.certificate);
+        settings.webhook.clone_from(&new.webhook);
         settings.log.level.clone_from(&new.log.level);
         settings
     }

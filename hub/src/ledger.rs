@@ -23,6 +23,7 @@ pub mod claims;
 mod hold;
 mod node;
 mod orphans;
+mod owed;
 mod purse;
 mod purses;
 mod settler;
@@ -33,6 +34,7 @@ mod upkeep;
 pub use hold::{Hold, UserLeg};
 pub use node::NODE_FILE;
 pub use orphans::Orphan;
+pub(crate) use owed::is_nothing;
 pub use spending::{SpendAlert, Window};
 pub use tickets::{OpenTicket, TICKET_TERMS_BYTES_MAX, TicketsError};
 
@@ -191,12 +193,13 @@ impl Ledger {
         settler::replay(&*store, &tickets, left.unposted).await.map_err(OpenError::Store)?;
         let orphans = Arc::new(Orphans::new(left.open));
         purses.inherit(&orphans).await.map_err(OpenError::Store)?;
-        let spending = Arc::new(Spending::new(
-            Arc::clone(&store),
-            Arc::clone(&clock),
+        let spending = Arc::new(Spending::new(spending::Needs {
+            store: Arc::clone(&store),
+            orphans: Arc::clone(&orphans),
+            clock: Arc::clone(&clock),
             alerts,
-            metrics.clone(),
-        ));
+            metrics: metrics.clone(),
+        }));
         let (settler, writer) = Settler::new(settler::Needs {
             store: Arc::clone(&store),
             tickets: Arc::clone(&tickets),

@@ -1,8 +1,8 @@
 //! The hub of a Weft mesh: the users' door, the agents' door, the admin door, and what lies between.
 //!
 //! Only [`app`] joins the parts. Inside, arrows go one way:
-//! `main > app > doors > spine > rooms > ground`. The ground is [`config`], [`lifecycle`] and
-//! [`telemetry`]; rooms do not import each other.
+//! `main > app > doors > spine > rooms > ground`. The ground is [`config`], [`keyfile`],
+//! [`lifecycle`] and [`telemetry`]; rooms do not import each other.
 
 pub mod admin;
 pub mod app;
@@ -10,6 +10,7 @@ pub mod auth;
 pub mod config;
 pub mod exchange;
 pub mod gateway;
+pub mod keyfile;
 pub mod ledger;
 pub mod lifecycle;
 pub mod objects;

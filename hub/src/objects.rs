@@ -129,6 +129,20 @@ impl Objects {
         self.judged(if here { Ok(()) } else { Err(Unusable::Apart) })
     }
 
+    /// What the caller's own object is part of, if it is part of anything.
+    ///
+    /// # Errors
+    /// [`Unusable::Unavailable`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only reads.
+    pub async fn part_of(&self, whose: Whose, id: &ObjectId) -> Result<Option<ObjectId>, Unusable> {
+        let ids = std::slice::from_ref(id);
+        let found = in_time(self.0.rows.find(whose.user, whose.provider, ids)).await;
+        let found = found.map_err(|error| unavailable(&error))?;
+        Ok(found.into_iter().find_map(|object| object.parent))
+    }
+
     /// Where the caller's latest object lives, if there is one.
     ///
     /// # Errors

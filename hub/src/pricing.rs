@@ -22,7 +22,7 @@ mod quote;
 mod signature;
 
 pub use quote::Quote;
-pub use signature::{LEDGER_KEY_FILE, LedgerKey, LedgerKeyError};
+pub use signature::{HANDOVERS_FILE, LEDGER_KEY_FILE, LedgerKey, RotateError};
 
 use import::ImportError;
 use std::collections::BTreeSet;
@@ -307,9 +307,13 @@ async fn load(
     let Some(kept) = books.find(hash).await? else {
         return Ok(None);
     };
-    let signature = Signature::new(kept.version.signature);
+    let mut signature = Signature::new(kept.version.signature);
     if !key.public().verifies(&hash.signed_text(), &signature) {
-        return Err(PricingError::Unsigned { hash });
+        if !key.has_signed(&hash.signed_text(), &signature) {
+            return Err(PricingError::Unsigned { hash });
+        }
+        // Signed by a key before this one, which agents that came later do not know.
+        signature = key.sign(&hash.signed_text());
     }
     // Up to 4 MiB are parsed here, once a book: some tens of milliseconds.
     let book = PriceBook::parse(&kept.canonical)

@@ -26,7 +26,6 @@ pub use verify::{Finding, Report};
 
 use std::fmt;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use weft_proto::entropy::Entropy;
 use weft_proto::ids::{OwnerId, UserId};
 use weft_proto::money::NanoUsd;
@@ -39,9 +38,6 @@ use weft_store::{
 
 /// The most that one act moves: a million USD.
 pub const AMOUNT_MAX: NanoUsd = NanoUsd::new(1_000_000_000_000_000);
-
-/// How often income is looked through for what has vested.
-const VEST_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What an act gives to, or takes from, a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,25 +280,6 @@ impl Wallets {
             // What another node moved meanwhile is no longer due; what stays due would come again.
             if done == 0 {
                 return Ok(moved);
-            }
-        }
-    }
-
-    /// Vests again and again, until `stop`.
-    pub async fn keep_vesting(self, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(VEST_EVERY) => {}
-            }
-            match self.vest().await {
-                Ok(0) => {}
-                Ok(exchanges) => tracing::info!(exchanges, "income has vested"),
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "income is not looked through");
-                }
             }
         }
     }

@@ -11,6 +11,7 @@ mod post;
 
 pub use post::{InvalidWebhook, Webhook, WebhookUrl};
 
+use crate::config::Live;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,10 +40,14 @@ pub struct Event {
     pub data: serde_json::Value,
 }
 
+/// The webhook in force, where there is one: a reload may change it between two posts.
+pub type LiveWebhook = Live<Option<Webhook>>;
+
 /// Hands events in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Notifier {
-    queue: Option<mpsc::Sender<Event>>,
+    queue: mpsc::Sender<Event>,
+    hook: LiveWebhook,
     dropped: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
 }
@@ -50,28 +55,26 @@ pub struct Notifier {
 /// Posts what was handed in.
 #[derive(Debug)]
 pub struct Courier {
-    queue: Option<mpsc::Receiver<Event>>,
-    webhook: Option<Webhook>,
+    queue: mpsc::Receiver<Event>,
+    hook: LiveWebhook,
 }
 
-/// A notifier and its courier; without a webhook, events go nowhere.
+/// A notifier and its courier; while there is no webhook, events go nowhere.
 #[must_use]
-pub fn webhook(webhook: Option<Webhook>, clock: Arc<dyn Clock>) -> (Notifier, Courier) {
-    let dropped = Arc::default();
-    if webhook.is_none() {
-        let notifier = Notifier { queue: None, dropped, clock };
-        return (notifier, Courier { queue: None, webhook: None });
-    }
+pub fn webhook(hook: LiveWebhook, clock: Arc<dyn Clock>) -> (Notifier, Courier) {
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-    (Notifier { queue: Some(sender), dropped, clock }, Courier { queue: Some(receiver), webhook })
+    let notifier = Notifier { queue: sender, hook: hook.clone(), dropped: Arc::default(), clock };
+    (notifier, Courier { queue: receiver, hook })
 }
 
 impl Notifier {
     /// Tells of something. Never waits.
     pub fn notify(&self, event: &'static str, data: serde_json::Value) {
-        let Some(queue) = &self.queue else { return };
+        if self.hook.now().is_none() {
+            return;
+        }
         let event = Event { event, at_us: self.clock.now().as_micros(), data };
-        if queue.try_send(event).is_err() {
+        if self.queue.try_send(event).is_err() {
             let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::warn!(dropped, "the webhook's queue is full");
         }
@@ -81,10 +84,7 @@ impl Notifier {
 impl Courier {
     /// Posts until `stop`, and what waits then once more.
     pub async fn run(self, stop: CancellationToken) {
-        let (Some(mut queue), Some(webhook)) = (self.queue, self.webhook) else {
-            stop.cancelled().await;
-            return;
-        };
+        let Self { mut queue, hook } = self;
         loop {
             let event = tokio::select! {
                 biased;
@@ -95,25 +95,25 @@ impl Courier {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
-                    attempt(&webhook, &event).await;
+                    attempt(&hook, &event).await;
                     break;
                 }
-                () = deliver(&webhook, &event) => {}
+                () = deliver(&hook, &event) => {}
             }
         }
         // Not for long: a stop has its deadline, and each post its own.
         while let Ok(event) = queue.try_recv() {
-            if !attempt(&webhook, &event).await {
+            if !attempt(&hook, &event).await {
                 return;
             }
         }
     }
 }
 
-async fn deliver(webhook: &Webhook, event: &Event) {
+async fn deliver(hook: &LiveWebhook, event: &Event) {
     let mut wait = BACK_OFF;
     for number in 1..=TRIES_MAX {
-        if attempt(webhook, event).await {
+        if attempt(hook, event).await {
             return;
         }
         if number < TRIES_MAX {
@@ -124,8 +124,10 @@ async fn deliver(webhook: &Webhook, event: &Event) {
     tracing::error!(event = event.event, "the webhook was not reached: the event is lost");
 }
 
-/// One try, and whether it is done with: delivered, or refused for good.
-async fn attempt(webhook: &Webhook, event: &Event) -> bool {
+/// One try, and whether it is done with: delivered, refused for good, or wanted by nobody any more.
+async fn attempt(hook: &LiveWebhook, event: &Event) -> bool {
+    let hook = hook.now();
+    let Some(webhook) = hook.as_ref() else { return true };
     let Ok(body) = serde_json::to_vec(event) else { return true };
     match webhook.post(body).await {
         Ok(status) if status.is_success() => true,

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use weft_certs::{AgentKey, Authority};
 use weft_proto::entropy::OsEntropy;
-use weft_proto::ids::{AccountId, ExchangeId};
+use weft_proto::ids::{AccountId, AgentId, ExchangeId};
 use weft_proto::ledger::{End, Open, PublicKey, SigningKey};
 use weft_proto::model::ModelPatterns;
 use weft_proto::provider::Provider;
@@ -210,8 +210,9 @@ async fn with_ledger(data: &DataDir) -> Ledger {
 fn met(data: &DataDir) -> PublicKey {
     let key = SigningKey::from_seed(&[7; 32]).expect("key").public();
     let pin = HubKey::open(data.ledger_dir().join(HUB_PIN)).expect("no pin yet");
-    let greeting = HubLedger { key: *key.as_bytes(), handover: None, accepted: None };
-    pin.meet(&greeting).expect("pinned")
+    let greeting = HubLedger { key: *key.as_bytes(), handovers: Vec::new(), accepted: None };
+    let agent = AgentId::generate(&SystemClock, &OsEntropy);
+    pin.meet(agent, &greeting).expect("pinned")
 }
 
 #[tokio::test]

@@ -1,19 +1,25 @@
-//! `weft-agent ledger verify | statement | export`: offline, read-only, also beside a running agent.
+//! `weft-agent ledger verify | statement | export | evidence`: offline, read-only, also beside a running agent.
 
+mod compared;
 mod export;
 
 pub use export::Export;
 
 use super::{CliError, DataArg, print_json, print_line};
 use crate::ledger::LedgerError;
-use crate::ledger::broken::BrokenWords;
+use crate::ledger::broken::{BrokenWords, HubFinding};
+use crate::ledger::evidence::{digits, gather, written};
 use crate::ledger::read::{Reading, pinned, read};
 use crate::ledger::statement::{Sums, statement};
 use clap::{Args, Subcommand};
+use compared::{Compared, compare};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::ops::Range;
-use weft_proto::ledger::PublicKey;
-use weft_proto::ledger::verify::{Finding, Trust};
+use std::path::PathBuf;
+use weft_proto::ledger::journal::Sightings;
+use weft_proto::ledger::verify::{Check, Finding, Trust};
+use weft_proto::ledger::{Entry, PublicKey};
 use weft_proto::provider::Provider;
 use weft_proto::time::Timestamp;
 
@@ -25,8 +31,11 @@ const FINDINGS_SHOWN_MAX: usize = 20;
 pub enum Ledger {
     /// Prove the whole ledger: bytes, chain, trees, signatures, claims and acknowledgements
     #[command(after_help = "Examples:\n  weft-agent ledger verify --data /var/lib/weft-agent\n  \
-        weft-agent ledger verify --json | jq -r '.findings[].check'\n\n\
-        Nothing is changed and nobody is asked. The exit code is 0 where everything holds.")]
+        weft-agent ledger verify --json | jq -r '.findings[].check'\n  \
+        weft-agent ledger verify --against other-agent.evidence\n\n\
+        Nothing is changed and nobody is asked. The exit code is 0 where everything holds, 1 where \
+        the ledger does not, and 3 where the hub is proven to have broken its word: changed_receipt, \
+        two_faces or old_head.")]
     Verify(Verify),
     /// Show what was claimed and what the hub acknowledged, by account
     #[command(
@@ -38,6 +47,11 @@ pub enum Ledger {
         after_help = "Example:\n  weft-agent ledger export --csv --from 2026-11-01 > november.csv"
     )]
     Export(Export),
+    /// Write what the hub has shown of its own journal, under its signature, for another agent of the
+    /// same hub to compare with
+    #[command(after_help = "Example:\n  weft-agent ledger evidence > mine.evidence\n\n\
+        The file holds checkpoints of this ledger (its size, never an exchange) and hashes.")]
+    Evidence(Evidence),
 }
 
 /// Arguments of `ledger verify`.
@@ -49,9 +63,20 @@ pub struct Verify {
     /// pinned
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     hub_key: Vec<PublicKey>,
+    /// What another agent of the same hub was shown (`ledger evidence`), or this one at another time:
+    /// two journals, or an old one, are found out
+    #[arg(long, value_name = "FILE")]
+    against: Vec<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Arguments of `ledger evidence`.
+#[derive(Debug, Args)]
+pub struct Evidence {
+    #[command(flatten)]
+    data: DataArg,
 }
 
 /// Arguments of `ledger statement`.
@@ -85,15 +110,7 @@ impl When {
 }
 
 fn parse_key(text: &str) -> Result<PublicKey, &'static str> {
-    let mut key = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return Err("want 64 hexadecimal digits");
-    }
-    for (byte, pair) in key.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let pair = str::from_utf8(pair).map_err(|_| "want hexadecimal digits")?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| "want hexadecimal digits")?;
-    }
-    Ok(PublicKey::new(key))
+    digits(text).map(PublicKey::new).ok_or("want 64 hexadecimal digits")
 }
 
 fn parse_when(text: &str) -> Result<Timestamp, &'static str> {
@@ -114,12 +131,14 @@ fn shown(at: Timestamp) -> String {
         .map_or_else(|_| micros.to_string(), |at| at.to_string())
 }
 
-/// Nano-USD of any size as USD.
+/// Nano-USD of any size as USD, in the words of the hub: at least two decimals, and no idle zeros.
 fn usd(nanos: i128) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let (whole, part) =
         (nanos.unsigned_abs() / 1_000_000_000, nanos.unsigned_abs() % 1_000_000_000);
-    format!("{sign}{whole}.{part:09}")
+    let part = format!("{part:09}");
+    let kept = part.trim_end_matches('0').len().max(2);
+    format!("{sign}{whole}.{}", &part[..kept])
 }
 
 impl Ledger {
@@ -128,6 +147,7 @@ impl Ledger {
             Self::Verify(verify) => verify.execute(),
             Self::Statement(statement) => statement.execute(),
             Self::Export(export) => export.execute(),
+            Self::Evidence(evidence) => evidence.execute(),
         }
     }
 }
@@ -141,8 +161,13 @@ impl Verify {
             hub_keys.extend(pinned(&data)?);
         }
         let mut broken = BrokenWords::read(&data)?;
+        let mut shown = Sightings::default();
         let trust = Trust { hub_keys: hub_keys.clone(), ..Trust::default() };
-        let reading = match read(&data, trust, idle, |entry| broken.see(entry)) {
+        let each = |entry: &Entry| {
+            broken.see(entry);
+            shown.see(entry);
+        };
+        let reading = match read(&data, trust, idle, each) {
             Err(LedgerError::Corrupt(corruption)) if self.json => {
                 print_json(&json!({"ok": false, "corrupt": corruption.to_string()}))?;
                 return Err(LedgerError::Corrupt(corruption).into());
@@ -150,21 +175,45 @@ impl Verify {
             read => read?,
         };
         let agent = reading.verifier.epoch().map(|epoch| epoch.agent);
-        let broken = broken.findings(agent, &hub_keys);
+        let mut broken = broken.findings(agent, &hub_keys);
+        let own = reading.verifier.findings().iter().filter(|finding| is_hubs(finding.check));
+        broken.extend(own.map(|finding| HubFinding { finding: *finding, rule: None }));
+        let compared = compare(&self.against, &shown, &hub_keys)?;
         if self.json {
             let mut verdict = verdict(&reading, idle);
-            verdict["broken_words"] = broken.iter().map(found).collect();
+            verdict["hub_findings"] = broken.iter().map(hub_found).collect();
+            verdict["compared"] = compared.iter().map(Compared::view).collect();
             print_json(&verdict)?;
         } else {
             tell(&reading, idle)?;
-            for finding in broken.iter().take(FINDINGS_SHOWN_MAX) {
-                print_line(&format!(
-                    "THE HUB BROKE ITS WORD, and nothing of it counts: {finding}"
-                ))?;
+            for HubFinding { finding, rule } in broken.iter().take(FINDINGS_SHOWN_MAX) {
+                let rule = rule.map_or_else(String::new, |rule| format!(" ({})", rule.says()));
+                print_line(&format!("THE HUB BROKE ITS WORD: {finding}{rule}"))?;
+            }
+            for compared in &compared {
+                print_line(&compared.sentence())?;
             }
         }
-        sound(&reading)
+        sound(&reading)?;
+        let checks = broken.iter().map(|found| found.finding.check.name());
+        let checks = checks.chain(compared.iter().filter_map(Compared::check));
+        let checks: BTreeSet<_> = checks.collect();
+        if checks.is_empty() {
+            return Ok(());
+        }
+        Err(CliError::HubBroke { checks: checks.into_iter().collect::<Vec<_>>().join(", ") })
     }
+}
+
+/// Whether a check of the log speaks of the hub and not of the agent.
+fn is_hubs(check: Check) -> bool {
+    matches!(check, Check::OldHead | Check::TwoFaces | Check::ChangedReceipt)
+}
+
+fn hub_found(HubFinding { finding, rule }: &HubFinding) -> Value {
+    let mut value = found(finding);
+    value["rule"] = json!(rule.map(Check::name));
+    value
 }
 
 fn found(finding: &Finding) -> Value {
@@ -174,12 +223,19 @@ fn found(finding: &Finding) -> Value {
     })
 }
 
-/// The command fails where the ledger does not hold.
+/// The command fails where the ledger does not hold. What the hub broke is no fault of the ledger.
 fn sound(reading: &Reading) -> Result<(), CliError> {
-    match reading.verifier.found() {
+    match unsound(reading) {
         0 => Ok(()),
         found => Err(CliError::LedgerUnsound { found }),
     }
+}
+
+/// How much does not hold that is not the hub's doing.
+fn unsound(reading: &Reading) -> u64 {
+    let verifier = &reading.verifier;
+    let hubs = verifier.findings().iter().filter(|finding| is_hubs(finding.check)).count();
+    verifier.found().saturating_sub(hubs as u64)
 }
 
 fn verdict(reading: &Reading, idle: bool) -> Value {
@@ -188,7 +244,7 @@ fn verdict(reading: &Reading, idle: bool) -> Value {
     let epoch = reading.verifier.epoch();
     let cosigned = reading.verifier.cosigned_head();
     json!({
-        "ok": reading.verifier.found() == 0,
+        "ok": unsound(reading) == 0,
         "agent": epoch.map(|epoch| epoch.agent), "hub": epoch.map(|epoch| epoch.hub),
         "key": epoch.map(|epoch| epoch.key.to_string()),
         "epoch": head.epoch, "size": head.size, "root": head.root.to_string(),
@@ -203,6 +259,10 @@ fn verdict(reading: &Reading, idle: bool) -> Value {
         "income_nanos": totals.income_nanos.to_string(),
         "hub_keys": totals.hub_keys.keys().map(ToString::to_string).collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(), "found": reading.verifier.found(),
+        "hub_journal": reading.verifier.witness().head().map(|head| head.size),
+        "hub_restored": reading.verifier.lost().iter().map(|(at, lost)| {
+            json!({"epoch": at.epoch, "seq": at.seq, "lost_size": lost.size})
+        }).collect::<Vec<_>>(),
     })
 }
 
@@ -232,6 +292,16 @@ fn tell(reading: &Reading, idle: bool) -> Result<(), CliError> {
     for key in totals.hub_keys.keys() {
         print_line(&format!("signed for the hub by {key}"))?;
     }
+    if let Some(journal) = reading.verifier.witness().head() {
+        print_line(&format!("the hub's own journal was shown up to entry {}", journal.size))?;
+    }
+    for (at, lost) in reading.verifier.lost().iter().take(FINDINGS_SHOWN_MAX) {
+        print_line(&format!(
+            "NOTE at {at} the hub says that it was restored from an older copy: of the {} entries \
+             of its journal it lost some (hub_restored)",
+            lost.size
+        ))?;
+    }
     if let Some(torn) = &reading.torn {
         let bytes = torn.bytes;
         print_line(&format!(
@@ -242,7 +312,7 @@ fn tell(reading: &Reading, idle: bool) -> Result<(), CliError> {
     for finding in reading.verifier.findings().iter().take(FINDINGS_SHOWN_MAX) {
         print_line(&format!("WRONG {finding}"))?;
     }
-    if reading.verifier.found() == 0 { print_line("everything holds") } else { Ok(()) }
+    if reading.verifier.found() == 0 { print_line("the ledger holds") } else { Ok(()) }
 }
 
 impl Statement {
@@ -258,7 +328,7 @@ impl Statement {
                 value
             });
             let accounts: Vec<Value> = accounts.collect();
-            let sound = said.reading.verifier.found() == 0;
+            let sound = unsound(&said.reading) == 0;
             print_json(&json!({"accounts": accounts, "total": view(&said.total), "ok": sound}))?;
         } else {
             for (earner, sums) in &said.accounts {
@@ -273,6 +343,16 @@ impl Statement {
     }
 }
 
+impl Evidence {
+    fn execute(self) -> Result<(), CliError> {
+        let shown = gather(&self.data.existing()?)?;
+        match written(&shown) {
+            Some(text) => print_line(&text),
+            None => Err(CliError::NothingShown),
+        }
+    }
+}
+
 fn view(sums: &Sums) -> Value {
     json!({
         "exchanges": sums.exchanges, "claimed_usd": usd(sums.claimed_nanos),
@@ -284,7 +364,7 @@ fn view(sums: &Sums) -> Value {
 
 fn sentence(sums: &Sums) -> String {
     format!(
-        "{} exchanges, claimed {} USD, income {} USD; {} without a final word ({} USD), {} of them \
+        "exchanges: {}; claimed {} USD, income {} USD; {} without a final word ({} USD), {} of them \
          disputed; {} refused",
         sums.exchanges,
         usd(sums.claimed_nanos),
@@ -314,6 +394,6 @@ mod tests {
     #[test]
     fn sums_are_shown_to_the_nano() {
         assert_eq!(usd(1), "0.000000001");
-        assert_eq!(usd(-12_500_000_000), "-12.500000000");
+        assert_eq!(usd(-12_500_000_000), "-12.50");
     }
 }

@@ -140,9 +140,10 @@ fn declared_body(kind: BodyKind, headers: &HeaderMap) -> Result<DeclaredBody, En
     match (kind, length) {
         (BodyKind::None, None | Some(0)) => Ok(DeclaredBody::None),
         (BodyKind::None, Some(_)) => Err(refused("a body where the route has none")),
-        (BodyKind::Json | BodyKind::OptionalJson | BodyKind::Multipart, length) => {
-            Ok(DeclaredBody::Bytes(length))
-        }
+        (
+            BodyKind::Json | BodyKind::OptionalJson | BodyKind::Multipart | BodyKind::Requests,
+            length,
+        ) => Ok(DeclaredBody::Bytes(length)),
     }
 }
 

@@ -58,11 +58,18 @@ impl Exchanges {
             .vault
             .lend(account.id())
             .map_err(|_| Ended::new(AbortCode::NotSent, "the vault lends no key"))?;
+        if !record.prices(&shared.books, head, &matched).await {
+            body.stop(AbortCode::NotSent);
+            return Err(Ended::new(AbortCode::NotSent, "the price book has not come"));
+        }
         record.open(&shared.ledger, head, &matched).await.map_err(|error| {
             tracing::error!(why = %causes(&error), "an exchange could not be written down");
             body.stop(AbortCode::NotSent);
             Ended::new(AbortCode::NotSent, "the ledger took no entry")
         })?;
+        if sender.is_none() {
+            record.sent_whole();
+        }
         let call = Call {
             origin,
             version,

@@ -11,15 +11,15 @@ use crate::ledger::{Books, CloseFacts, Ledger, LedgerError, OpenEntry};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use weft_proto::codes::AbortCode;
 use weft_proto::ledger::{End, Open};
-use weft_proto::meter::{AnswerFacts, AnswerMeter, Metered, RequestMeter, unanswered};
+use weft_proto::meter::{self, AnswerFacts, AnswerMeter, Metered, RequestMeter, Taken, unanswered};
 use weft_proto::money::{ListPrice, NanoUsd};
 use weft_proto::prices::{Label, Wanted};
 use weft_proto::tables::routes::{Match, Metering, Route};
-use weft_proto::usage::Usage;
+use weft_proto::usage::{Geo, Usage};
 use weft_proto::wire::head::RequestHead;
 
 /// Wait for a price book that the hub prices by, at an exchange's end.
@@ -39,7 +39,11 @@ struct State {
     /// The newest piece of the answer, which the meter has not read.
     piece: Option<Bytes>,
     bytes_up: u64,
+    /// The provider has all of the request, or there is nothing of it but its head.
+    sent_whole: bool,
     bytes_down: u64,
+    /// Of a batch's results: totals of input above which their prices change.
+    bands: Arc<[u64]>,
 }
 
 /// What is known from the OPEN on.
@@ -51,16 +55,33 @@ struct Opened {
 }
 
 impl Opened {
-    /// How the answer is metered. A stored response tells its usage whenever it is read: where the
-    /// ticket gives no terms, it is billed elsewhere, once, and the reading itself took nothing.
+    /// How the answer is metered. A stored response, or a batch's results, tell their usage whenever
+    /// they are read: where the ticket gives no terms, it is billed elsewhere, once, and the reading
+    /// itself took nothing.
     fn metering(&self) -> Metering {
-        let again = self.route.metering == Metering::StoredResponse;
+        let again =
+            matches!(self.route.metering, Metering::StoredResponse | Metering::BatchResults);
         let terms = self.entry.opened().ticket.terms.is_some();
         if again && !terms { Metering::Free } else { self.route.metering }
     }
 }
 
 impl Record {
+    /// Looks up what the meter of a batch's results must know of their prices; whether it is known.
+    /// There is nothing to look up for anything else.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn prices(&self, books: &Books, head: &RequestHead, matched: &Match) -> bool {
+        let Some(terms) = &head.ticket.terms else { return true };
+        if matched.route.metering != Metering::BatchResults {
+            return true;
+        }
+        let Some(book) = books.wait(&terms.book, BOOK_WITHIN).await else { return false };
+        self.state().bands = book.thresholds().into();
+        true
+    }
+
     /// Writes the OPEN. When this returns it is durable, and the provider may be called.
     ///
     /// # Errors
@@ -101,9 +122,18 @@ impl Record {
 
     /// The provider has all of the request.
     pub(super) fn sent_whole(&self) {
-        if let Some(opened) = &mut self.state().opened {
+        let mut state = self.state();
+        state.sent_whole = true;
+        if let Some(opened) = &mut state.opened {
             opened.request.finish();
         }
+    }
+
+    /// What the provider has of the request; `None` where it has all of it.
+    pub(super) fn taken(&self) -> Option<Taken> {
+        let state = self.state();
+        let opened = state.opened.as_ref().filter(|_| !state.sent_whole)?;
+        Some(Taken::of(opened.request.asked()))
     }
 
     /// The provider's head has come.
@@ -113,6 +143,7 @@ impl Record {
         state.answer = state.opened.as_ref().map(|opened| {
             let facts = AnswerFacts::of(opened.route, status, headers);
             AnswerMeter::new(&AnswerFacts { metering: opened.metering(), ..facts })
+                .in_bands(Arc::clone(&state.bands))
         });
     }
 
@@ -214,16 +245,23 @@ async fn worth(
         tracing::warn!(book = %terms.book, "an exchange ends whose price book has not come");
         return (None, terms.cap);
     };
-    let rates = book.rates(&Wanted {
-        provider: *provider,
-        // A long request names its model behind what the hub had read: here all of it was.
-        model: if terms.model.is_empty() { asked.unwrap_or_default() } else { &terms.model },
-        place: terms.place.as_ref().map(Label::as_str),
-        at: ticket.issued_at,
-        tier: metered.service_tier,
-        geo: metered.geo,
-    });
-    let list = rates.and_then(|rates| rates.list(usage).or_else(|| rates.list_priced(usage)));
+    // A long request names its model behind what the hub had read: here all of it was.
+    let agreed = if terms.model.is_empty() { asked.unwrap_or_default() } else { &terms.model };
+    let rates = |model: Option<&str>, geo: Geo| {
+        book.rates(&Wanted {
+            provider: *provider,
+            model: model.unwrap_or(agreed),
+            place: terms.place.as_ref().map(Label::as_str),
+            at: ticket.issued_at,
+            tier: metered.service_tier,
+            geo,
+        })
+    };
+    let list = match metered.parts.as_slice() {
+        [] => rates(None, metered.geo)
+            .and_then(|rates| rates.list(usage).or_else(|| rates.list_priced(usage))),
+        parts => meter::worth(parts, rates),
+    };
     let income = list.and_then(|list| list.income(terms.tier)).unwrap_or(NanoUsd::ZERO);
     (list, income)
 }

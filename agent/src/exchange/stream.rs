@@ -1,7 +1,8 @@
 //! The answer on its way to the hub: head, then each read as one write, then the end.
 //!
 //! FIN goes out only when the provider's answer ended properly. Nothing is gathered and nothing
-//! waits for a timer.
+//! waits for a timer. An answer that begins before its request was whole ends in a trailer for the
+//! hub alone: how much of the request the provider took.
 
 use super::record::Record;
 use super::{Ended, Served};
@@ -11,6 +12,7 @@ use http::header::{HeaderMap, TRAILER};
 use http_body::Body;
 use http_body_util::BodyExt;
 use weft_proto::codes::AbortCode;
+use weft_proto::meter::TAKEN;
 use weft_proto::tables::headers::response_headers;
 use weft_proto::wire::head::AnswerHead;
 use weft_transport::exchange::AnswerWriter;
@@ -33,11 +35,12 @@ where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
+    let early = record.taken().is_some();
     let head = AnswerHead {
         status,
         headers: response_headers(headers),
         account_fault: false,
-        framed: headers.contains_key(TRAILER),
+        framed: headers.contains_key(TRAILER) || early,
     };
     answer.head(&head).await.map_err(|error| not_written(&error))?;
     let mut body = std::pin::pin!(body);
@@ -59,7 +62,10 @@ where
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
-    let trailers = trailers.map(|trailers| response_headers(&trailers));
+    let mut trailers = trailers.map(|trailers| response_headers(&trailers));
+    if let Some(taken) = record.taken().filter(|_| early) {
+        trailers.get_or_insert_default().insert(TAKEN, taken.encode());
+    }
     answer.finish(trailers.as_ref()).await.map_err(|error| not_written(&error))?;
     Ok(Served { status: status.as_u16(), answer_bytes })
 }

@@ -6,9 +6,10 @@
 
 use super::frame;
 use std::collections::BTreeMap;
+use weft_proto::ledger::journal::{NotTaken, Shift};
 use weft_proto::ledger::{
-    BadEntry, Body, Checkpoint, Entry, Epoch, Frontier, Hash, Head, HeadOf, HubHead, Open,
-    Position, SigningKey, Why, note::Statement,
+    BadEntry, Body, Checkpoint, Cosigned, Entry, Epoch, Frontier, Hash, Head, HeadOf, Open,
+    Position, SigningKey, Why, Witness, note::Statement,
 };
 use weft_proto::time::Timestamp;
 
@@ -32,6 +33,7 @@ pub(super) struct Chain {
     last: Hash,
     opens: BTreeMap<Position, Open>,
     checkpoints: BTreeMap<u64, Checkpoint>,
+    witness: Witness,
 }
 
 impl Chain {
@@ -41,9 +43,10 @@ impl Chain {
         head: Head,
         tree: Frontier,
         opens: BTreeMap<Position, Open>,
+        witness: Witness,
     ) -> Self {
         let (epoch, last) = (head.epoch, head.last);
-        Self { keeper, epoch, tree, last, opens, checkpoints: BTreeMap::new() }
+        Self { keeper, epoch, tree, last, opens, checkpoints: BTreeMap::new(), witness }
     }
 
     pub(super) const fn keeper(&self) -> &Keeper {
@@ -63,6 +66,27 @@ impl Chain {
     /// The checkpoint of this epoch with this size, while it waits for its cosignature.
     pub(super) fn checkpoint_of(&self, size: u64) -> Option<&Checkpoint> {
         self.checkpoints.get(&size)
+    }
+
+    /// Takes what a cosignature shows of the hub's journal, and puts the entry into the commit.
+    pub(super) fn cosigned(
+        &mut self,
+        statement: &Statement,
+        cosigned: Cosigned,
+        at: Timestamp,
+        commit: &mut Vec<u8>,
+    ) -> Result<Result<Shift, NotTaken>, BadEntry> {
+        let Some(shown) = &cosigned.cosignature.journal else {
+            return Ok(Err(NotTaken::Unfit));
+        };
+        let mut witness = self.witness.clone();
+        let shift = match witness.take(statement.hub, shown, &cosigned.nodes) {
+            Ok(shift) => shift,
+            Err(not_taken) => return Ok(Err(not_taken)),
+        };
+        self.put(Body::Cosigned(cosigned), at, commit)?;
+        self.witness = witness;
+        Ok(Ok(shift))
     }
 
     /// Puts one entry into the commit. Returns where it stands.
@@ -113,11 +137,11 @@ impl Chain {
     /// Puts a signed checkpoint over all entries of the epoch so far.
     pub(super) fn checkpoint(
         &mut self,
-        hub: Option<HubHead>,
         at: Timestamp,
         commit: &mut Vec<u8>,
     ) -> Result<(Statement, Checkpoint), BadEntry> {
         let Head { epoch, size, root, last: _ } = self.head();
+        let hub = self.witness.head();
         let statement = Statement { agent: self.keeper.agent, epoch, size, root, hub };
         let checkpoint = Checkpoint::sign(&statement, &self.keeper.key);
         self.put(Body::Checkpoint(checkpoint.clone()), at, commit)?;

@@ -4,6 +4,7 @@ use super::key::KeyError;
 use super::recover::Corruption;
 use std::io;
 use std::sync::Arc;
+use weft_proto::ledger::journal::NotTaken;
 use weft_proto::ledger::{BadEntry, Position};
 
 /// Why the ledger does not work.
@@ -68,6 +69,9 @@ pub enum AckError {
     /// A cosignature of no checkpoint that waits for one, or one that does not hold.
     #[error("the cosignature fits no checkpoint")]
     Cosignature,
+    /// It shows a journal of the hub that contradicts what the hub has shown before.
+    #[error(transparent)]
+    Journal(NotTaken),
     /// The ledger does not work.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

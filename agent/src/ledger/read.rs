@@ -95,14 +95,15 @@ pub fn read(
     Ok(Reading { verifier, torn: walked.torn })
 }
 
-/// The hub's ledger key that the agent in `data` has pinned; `None` where it has met no hub yet.
+/// The hub's ledger keys that the agent in `data` has pinned, the oldest first; none where it has met
+/// no hub yet.
 ///
 /// # Errors
-/// [`LedgerError::Disk`] where it cannot be read.
-pub fn pinned(data: &DataDir) -> Result<Option<PublicKey>, LedgerError> {
+/// [`LedgerError::Disk`] where they cannot be read.
+pub fn pinned(data: &DataDir) -> Result<Vec<PublicKey>, LedgerError> {
     let doing = "reading the hub's pinned key";
     let known = HubKey::open(data.ledger_dir().join(HUB_PIN));
-    Ok(known.map_err(|source| LedgerError::Disk { doing, source })?.key())
+    Ok(known.map_err(|source| LedgerError::Disk { doing, source })?.keys())
 }
 
 /// What a backup holds of a ledger.

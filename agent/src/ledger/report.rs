@@ -28,10 +28,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use weft_proto::causes::causes;
+use weft_proto::ledger::journal::Shift;
 use weft_proto::ledger::note::Cosignature;
-use weft_proto::ledger::{Cosigned, Hash, Position, PublicKey, Signature, SignedAcks};
+use weft_proto::ledger::{
+    Cosigned, Hash, HubHead, Position, PublicKey, Shown, Signature, SignedAcks,
+};
 use weft_proto::session::LedgerWord;
-use weft_proto::wire::receipts::{AckBatch, AgentLedger, ChainHead, HubLedger, LedgerFault};
+use weft_proto::wire::receipts::{
+    AckBatch, AgentLedger, ChainHead, HubLedger, JournalHead, LedgerFault,
+};
 use weft_transport::stream::StreamError;
 use weft_transport::{Connection, prices};
 
@@ -46,7 +51,7 @@ const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(60);
 enum Halted {
     #[error(transparent)]
     Hub(#[from] HubFault),
-    #[error("the hub has another entry at a place of this ledger (chain_fork)")]
+    #[error("the hub has another entry at a place of this ledger (changed_receipt)")]
     Forked,
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -193,9 +198,12 @@ impl Report {
         };
         let ledger = &self.reporter.ledger;
         if sending.take_news() {
-            ledger.checkpoint(self.reporter.hub.journal()).await?;
+            ledger.checkpoint().await?;
         }
-        if self.claimed_at.elapsed() >= CLAIM_AGAIN_AFTER {
+        // Where there are more than one round can ask after, the next one goes on at once: what is
+        // decided among them must not wait for hours behind what nobody can decide yet.
+        let pause = if sending.is_midway() { LOOK_EVERY } else { CLAIM_AGAIN_AFTER };
+        if self.claimed_at.elapsed() >= pause {
             self.claimed_at = Instant::now();
             sending.claim_again(ledger).await?;
         }
@@ -230,9 +238,12 @@ impl Report {
     /// The hub's ledger greets: receipts begin behind what it has.
     async fn begin(&mut self, hub: &HubLedger) -> Result<(), Halted> {
         self.sending = None;
-        self.key = Some(self.reporter.hub.meet(hub)?);
         let ledger = &self.reporter.ledger;
-        if let Some(accepted) = hub.accepted.filter(|accepted| accepted.size > 0) {
+        let key = self.reporter.hub.meet(ledger.agent(), hub)?;
+        self.key = Some(key);
+        let said = hub.accepted;
+        let head = said.map(|said| said.head);
+        if let Some((said, accepted)) = said.zip(head.filter(|head| head.size > 0)) {
             let position = Position { epoch: accepted.epoch, seq: accepted.size - 1 };
             let leaf = Hash::new(accepted.leaf);
             match ledger.meet(HeadSeen { position, leaf }).await? {
@@ -240,10 +251,13 @@ impl Report {
                 Met::NewEpoch(at) => {
                     tracing::warn!(%at, "this ledger is a restored copy: a new epoch begins");
                 }
-                Met::Forked => return Err(Halted::Forked),
+                Met::Forked => {
+                    ledger.contradicted(key, said).await?;
+                    return Err(Halted::Forked);
+                }
             }
         }
-        let next = hub.accepted.map_or(Position { epoch: 0, seq: 0 }, |accepted| Position {
+        let next = head.map_or(Position { epoch: 0, seq: 0 }, |accepted| Position {
             epoch: accepted.epoch,
             seq: accepted.size,
         });
@@ -274,8 +288,9 @@ impl Report {
                 | AckError::Unknown(_)
                 | AckError::AboveClaim(_)
                 | AckError::Twice(_)
-                | AckError::Cosignature),
-            ) => tracing::error!(%error, "the hub breaks its word (hub_bad_ack)"),
+                | AckError::Cosignature
+                | AckError::Journal(_)),
+            ) => tracing::error!(%error, "the hub breaks its word (changed_receipt)"),
         }
     }
 
@@ -283,15 +298,29 @@ impl Report {
         let Some(key) = self.key else {
             return;
         };
-        let signature = Signature::new(said.signature);
-        let cosignature = Cosignature { at_secs: said.at_secs, signature };
-        let cosigned = Cosigned { size: said.size, key, cosignature };
-        if let Err(error) = self.reporter.ledger.cosigned(said.epoch, cosigned).await {
-            tracing::error!(error = %causes(&error), "a cosignature is not taken");
-            return;
-        }
-        if let Some(Err(fault)) = said.hub.map(|shown| self.reporter.hub.saw(shown)) {
-            tracing::error!(error = %causes(&fault), "the hub's journal does not hold");
+        let nodes: Vec<Hash> = said.nodes.iter().copied().map(Hash::new).collect();
+        let JournalHead { size, root } = said.journal;
+        let head = HubHead { size, root: Hash::new(root) };
+        let cosignature = Cosignature {
+            at_secs: said.at_secs,
+            journal: Some(Shown::new(head, said.how, &nodes)),
+            signature: Signature::new(said.signature),
+        };
+        let cosigned = Cosigned { size: said.size, key, cosignature, nodes };
+        match self.reporter.ledger.cosigned(said.epoch, cosigned).await {
+            Ok(Shift::Restored { lost }) => tracing::error!(
+                lost = lost.size,
+                now = size,
+                "the hub says that it was restored from an older copy and lost a part of its \
+                 journal (hub_restored)"
+            ),
+            Ok(Shift::Same | Shift::First | Shift::Grown) => {}
+            Err(error @ AckError::Journal(_)) => {
+                tracing::error!(%error, "the hub's journal does not hold: the proof is kept");
+            }
+            Err(error) => {
+                tracing::error!(error = %causes(&error), "a cosignature is not taken");
+            }
         }
     }
 

@@ -146,7 +146,8 @@ impl Ledger {
         let log = Log::at(Arc::clone(&disk), end, segment_bytes);
         let (heads, seen) = watch::channel(head);
         let (failures, failed) = watch::channel(None);
-        let chain = Chain::new(keeper, head, verifier.tree().clone(), opens);
+        let witness = verifier.witness().clone();
+        let chain = Chain::new(keeper, head, verifier.tree().clone(), opens, witness);
         let mut core = Core { chain, log, clock, head: heads, failed: failures };
         let marked = begin(&mut core, marker.as_ref(), first, head)?;
         if marker.as_ref() != Some(&marked) {

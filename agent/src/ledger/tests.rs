@@ -8,13 +8,14 @@ use weft_proto::codes::AbortCode;
 use weft_proto::entropy::SeededEntropy;
 use weft_proto::ids::{AccountId, LeaseId};
 use weft_proto::ledger::note::Cosignature;
-use weft_proto::ledger::verify::{Trust, Verifier};
-use weft_proto::ledger::{Ack, AckBatch, Body, End, Entry, SigningKey, Verdict};
+use weft_proto::ledger::verify::{Check, Trust, Verifier};
+use weft_proto::ledger::{Ack, AckBatch, Body, End, Entry, HubHead, Shown, SigningKey, Verdict};
 use weft_proto::money::{ListPrice, NanoUsd, Ratio};
 use weft_proto::prices::BookHash;
 use weft_proto::provider::Provider;
 use weft_proto::time::{Clock, ManualClock, Timestamp};
 use weft_proto::wire::head::{Terms, Ticket};
+use weft_proto::wire::receipts::Showing;
 
 /// Ids and keys of one test.
 struct World {
@@ -235,7 +236,8 @@ async fn a_word_that_the_hub_breaks_is_kept_once_and_found_again_offline() {
     assert_eq!(reading.verifier.found(), 0, "nothing of it is in the chain");
     let names = |keys: &[PublicKey]| {
         let found = broken.findings(Some(world.agent), keys);
-        let mut names: Vec<_> = found.iter().map(|finding| finding.check.name()).collect();
+        assert!(found.iter().all(|found| found.finding.check == Check::ChangedReceipt));
+        let mut names: Vec<_> = found.iter().filter_map(|found| Some(found.rule?.name())).collect();
         names.sort_unstable();
         names
     };
@@ -323,20 +325,25 @@ async fn a_checkpoint_is_cosigned_and_a_log_cut_below_it_is_refused() {
         ledger.open_exchange(world.ticket()).await.expect("open").close(served());
     }
     ledger.flush().await.expect("flush");
-    let hub = HubHead { size: 12, root: Hash::new([1; 32]) };
-    let note = ledger.checkpoint(Some(hub)).await.expect("checkpoint");
+    let note = ledger.checkpoint().await.expect("checkpoint");
     let text = note.text(&ledger.public_key(), None);
     let read = SignedNote::open(text.as_bytes(), &ledger.public_key(), None).expect("note");
     assert_eq!(read, note);
-    let at_secs = 1_790_000_000;
-    let signature = note.statement.cosign(at_secs, &world.hub_key);
-    let cosignature = Cosignature { at_secs, signature };
-    let size = note.statement.size;
-    let cosigned = Cosigned { size, key: world.hub_key.public(), cosignature };
-    let forged = Cosigned { key: ledger.public_key(), ..cosigned };
-    let refused = ledger.cosigned(1, forged).await;
-    assert!(matches!(refused, Err(AckError::Cosignature)));
-    ledger.cosigned(1, cosigned).await.expect("cosigned");
+    let nodes = vec![Hash::leaf(b"the hub's journal has one entry")];
+    let head = HubHead { size: 1, root: nodes[0] };
+    let shown = Shown::new(head, Showing::First, &nodes);
+    let signed = |shown| Cosignature::sign(&note.statement, 1_790_000_000, shown, &world.hub_key);
+    let (size, key) = (note.statement.size, world.hub_key.public());
+    let cosigned = Cosigned { size, key, cosignature: signed(Some(shown)), nodes };
+    let forged = Cosigned { key: ledger.public_key(), ..cosigned.clone() };
+    let silent = Cosigned { cosignature: signed(None), nodes: Vec::new(), ..cosigned.clone() };
+    for refused in [forged, silent] {
+        let refused = ledger.cosigned(1, refused).await;
+        assert!(matches!(refused, Err(AckError::Cosignature)), "{refused:?}");
+    }
+    assert_eq!(ledger.cosigned(1, cosigned).await.expect("cosigned"), Shift::First);
+    let next = ledger.checkpoint().await.expect("checkpoint");
+    assert_eq!(next.statement.hub, Some(head), "the next one names what was shown");
     verified(&ledger).await;
     ledger.stop().await.expect("stop");
     // Cut inside what was cosigned: no torn tail, whatever it looks like.

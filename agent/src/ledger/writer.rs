@@ -14,9 +14,10 @@ use super::open::{CloseFacts, OpenEntry, Place, interrupted};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::{oneshot, watch};
+use weft_proto::ledger::journal::{NotTaken, Shift};
 use weft_proto::ledger::note::{Signature, SignedNote, Statement};
 use weft_proto::ledger::{
-    BadEntry, Body, Close, Cosigned, Head, HeadOf, HubHead, Open, Position, SignedAcks, Why,
+    BadEntry, Body, Close, Cosigned, Head, HeadOf, Open, Position, SignedAcks, Why,
 };
 use weft_proto::time::Clock;
 
@@ -44,9 +45,9 @@ pub(super) enum Act {
     /// The hub's words.
     Acks(Box<SignedAcks>),
     /// A signed checkpoint.
-    Checkpoint(Option<HubHead>),
+    Checkpoint,
     /// The hub's cosignature of a checkpoint of this epoch.
-    Cosigned { epoch: u64, cosigned: Cosigned },
+    Cosigned { epoch: u64, cosigned: Box<Cosigned> },
     /// A new epoch after a restored copy was noticed, its number above this one.
     Epoch { above: u64, before: Option<HeadOf> },
     /// Nothing: all that was asked for before is durable.
@@ -62,10 +63,11 @@ pub(super) enum Done {
     Written(Position),
     /// The checkpoint.
     Checkpoint(SignedNote),
-    /// The cosigned checkpoint.
-    Cosigned(SignedNote),
-    /// The cosignature is of no checkpoint that waits for one, or does not hold.
-    Unfit,
+    /// The cosigned checkpoint, and what it changes of the hub's journal.
+    Cosigned(SignedNote, Shift),
+    /// The cosignature is of no checkpoint that waits for one, does not hold, or shows a journal that
+    /// contradicts what the hub has shown before.
+    NotTaken(NotTaken),
     /// Flushed.
     Flushed,
 }
@@ -137,18 +139,23 @@ impl Core {
         let at = self.clock.now();
         match act {
             Act::Acks(acks) => self.put(Body::Acks(*acks), commit).map(Done::Written),
-            Act::Checkpoint(hub) => {
-                let (statement, made) = self.chain.checkpoint(hub, at, commit)?;
+            Act::Checkpoint => {
+                let (statement, made) = self.chain.checkpoint(at, commit)?;
                 let signature = made.signature;
                 Ok(Done::Checkpoint(SignedNote { statement, signature, cosignature: None }))
             }
             Act::Cosigned { epoch, cosigned } => {
                 let Some((statement, signature)) = self.holds(epoch, &cosigned) else {
-                    return Ok(Done::Unfit);
+                    return Ok(Done::NotTaken(NotTaken::Unfit));
                 };
-                self.put(Body::Cosigned(cosigned), commit)?;
                 let cosignature = Some(cosigned.cosignature);
-                Ok(Done::Cosigned(SignedNote { statement, signature, cosignature }))
+                Ok(match self.chain.cosigned(&statement, *cosigned, at, commit)? {
+                    Ok(shift) => {
+                        let note = SignedNote { statement, signature, cosignature };
+                        Done::Cosigned(note, shift)
+                    }
+                    Err(not_taken) => Done::NotTaken(not_taken),
+                })
             }
             Act::Epoch { above, before } => {
                 let begun = self.chain.begin_epoch(Why::Restored, above, before, at, commit);
@@ -162,9 +169,8 @@ impl Core {
     fn holds(&self, epoch: u64, cosigned: &Cosigned) -> Option<(Statement, Signature)> {
         let checkpoint = self.chain.checkpoint_of(cosigned.size)?;
         let statement = checkpoint.statement(self.chain.keeper().agent, epoch);
-        let text = statement.cosigned_text(cosigned.cosignature.at_secs);
         let ours = epoch == self.chain.head().epoch;
-        (ours && cosigned.key.verifies(text.as_bytes(), &cosigned.cosignature.signature))
+        (ours && cosigned.cosignature.holds(&statement, &cosigned.key))
             .then_some((statement, checkpoint.signature))
     }
 }

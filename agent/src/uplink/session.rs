@@ -35,7 +35,7 @@ const RECORDS_WITHIN: Duration = Duration::from_millis(2_500);
 /// How long a draining agent still answers requests that the hub sent before it heard of it.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 /// Words of the hub's ledger that may wait for the report.
-const WORDS_MAX: usize = 256;
+const WORDS_MAX: usize = 1_024;
 /// Name and version, for people at the hub.
 const BUILD: &str = concat!("weft-agent/", env!("CARGO_PKG_VERSION"));
 /// The same of an agent whose table of hosts is not the official one.

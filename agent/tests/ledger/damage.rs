@@ -8,6 +8,8 @@ use weft_agent::ledger::{Broken, LedgerError};
 /// Bytes before a frame's entry, and before the first frame of a segment.
 const FRAME_HEADER: usize = 12;
 const SEGMENT_HEADER: usize = 20;
+/// Bytes between two lines that say how far a long run is.
+const TOLD_EVERY_BYTES: usize = 1_000;
 
 /// A ledger of one exchange a commit, so that every frame is a commit of its own. Returns its disk,
 /// its entries, the newest segment and where the frames of it begin and end.
@@ -24,7 +26,7 @@ async fn written(
         entry.close(facts);
     }
     if cosign {
-        let note = ledger.checkpoint(None).await.expect("checkpoint");
+        let note = ledger.checkpoint().await.expect("checkpoint");
         let cosigned = world.cosigned(&note.statement);
         ledger.cosigned(1, cosigned).await.expect("cosigned");
     }
@@ -109,6 +111,9 @@ async fn flip(exchanges: usize, every: usize) {
     for name in &segments {
         let whole = disk.bytes(name);
         for at in 0..whole.len() {
+            if every == 1 && at.is_multiple_of(TOLD_EVERY_BYTES) {
+                println!("{name}: {at} of {} bytes", whole.len());
+            }
             let near = *name == newest && at >= last_frame;
             let bits = if near || every == 1 {
                 0..8

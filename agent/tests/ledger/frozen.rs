@@ -1,7 +1,8 @@
 //! Ledgers that older versions wrote are readable for ever.
 //!
-//! `agent/testdata/ledger-v1` was written once by the test below and is frozen: a build that cannot
-//! read it, or reads something else in it, is a broken format. Mend the code, never the files.
+//! `agent/testdata/ledger-v1` and `ledger-v2`, which has cosignatures that show the hub's journal, were
+//! written once by the test below and are frozen: a build that cannot read them, or reads something
+//! else in them, is a broken format. Mend the code, never the files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +10,26 @@ use weft_agent::datadir::DataDir;
 use weft_agent::ledger::read::read;
 use weft_proto::ledger::verify::Trust;
 
-fn sample() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/ledger-v1")
+fn sample(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
 }
 
 #[test]
-fn the_frozen_ledger_of_version_1_reads_as_it_did() {
-    let data = DataDir::existing(sample()).expect("data");
+fn the_frozen_ledgers_read_as_they_did() {
+    assert_eq!(reads_as_it_did("ledger-v1"), None, "it was shown nothing that was signed");
+    assert_eq!(reads_as_it_did("ledger-v2"), Some(8));
+}
+
+/// How much of the hub's journal it was shown.
+fn reads_as_it_did(name: &str) -> Option<u64> {
+    let data = DataDir::existing(sample(name)).expect("data");
     let mut kinds = Vec::new();
     let reading = read(&data, Trust::default(), true, |entry| kinds.push(entry.body.name()));
     let reading = reading.expect("readable");
     assert_eq!(reading.verifier.findings(), []);
-    let expected = fs::read_to_string(sample().join("expected.txt")).expect("expected");
+    let expected = fs::read_to_string(sample(name).join("expected.txt")).expect("expected");
     assert_eq!(summary(&reading, &kinds), expected);
+    reading.verifier.witness().head().map(|head| head.size)
 }
 
 fn summary(reading: &weft_agent::ledger::read::Reading, kinds: &[&str]) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weft_agent::ledger::{Files, IndexAt, Ledger, LedgerParts, SEGMENT_BYTES, Writer};
 use weft_proto::ledger::SigningKey;
 
-fn open(world: &World, root: &Path) -> Ledger {
+pub(crate) fn open(world: &World, root: &Path) -> Ledger {
     Ledger::open(LedgerParts {
         disk: Arc::new(Files::open(root, true).expect("files")),
         index: IndexAt::Memory,
@@ -34,7 +34,7 @@ pub(crate) async fn live_on_disk(data: &Path) {
         if !waiting.is_empty() {
             ledger.acknowledge(world.paid(&waiting)).await.expect("paid");
         }
-        let note = ledger.checkpoint(None).await.expect("checkpoint");
+        let note = ledger.checkpoint().await.expect("checkpoint");
         let cosigned = world.cosigned(&note.statement);
         ledger.cosigned(note.statement.epoch, cosigned).await.expect("cosigned");
         left.into_iter().for_each(std::mem::forget);

@@ -6,6 +6,7 @@
 mod damage;
 mod disk;
 mod frozen;
+mod hub;
 mod life;
 mod power;
 mod world;

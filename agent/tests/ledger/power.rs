@@ -108,8 +108,15 @@ fn disk(seed: u64) -> Arc<FaultyDisk> {
     Arc::new(FaultyDisk::new(seed, sector))
 }
 
+/// Seeds between two lines that say how far a long run is.
+const TOLD_EVERY: u64 = 100;
+
 async fn points(from: u64, count: u64) {
     for seed in from..from + count {
+        let done = seed - from;
+        if done > 0 && done.is_multiple_of(TOLD_EVERY) {
+            println!("{} of {} points", done * 5, count * 5);
+        }
         let outcome = one(seed, &disk(seed)).await;
         assert_eq!(outcome, Ok(()), "seed {seed}");
     }

@@ -9,10 +9,12 @@ use weft_agent::ledger::{
 use weft_proto::codes::AbortCode;
 use weft_proto::entropy::{Entropy, SeededEntropy};
 use weft_proto::ids::{AccountId, AgentId, ExchangeId, HubId, LeaseId};
-use weft_proto::ledger::note::Cosignature;
+use weft_proto::ledger::journal;
+use weft_proto::ledger::note::{Cosignature, Statement};
 use weft_proto::ledger::verify::{Trust, Verifier};
 use weft_proto::ledger::{
-    Ack, AckBatch, Cosigned, End, Entry, Open, Position, SignedAcks, SigningKey, Verdict,
+    Ack, AckBatch, Cosigned, End, Entry, Frontier, Hash, Open, Position, Shown, SignedAcks,
+    SigningKey, Verdict,
 };
 use weft_proto::money::{ListPrice, NanoUsd, Ratio};
 use weft_proto::prices::BookHash;
@@ -20,6 +22,7 @@ use weft_proto::provider::Provider;
 use weft_proto::time::{Clock, ManualClock, Timestamp};
 use weft_proto::usage::{Class, Usage};
 use weft_proto::wire::head::{Terms, Ticket};
+use weft_proto::wire::receipts::Showing;
 
 /// An agent and its hub.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub(crate) struct World {
     pub(crate) entropy: SeededEntropy,
     pub(crate) agent: AgentId,
     pub(crate) hub: HubId,
-    hub_key: SigningKey,
+    pub(crate) hub_key: SigningKey,
 }
 
 impl World {
@@ -147,7 +150,7 @@ impl World {
                 }
             }
             _ => {
-                let note = ledger.checkpoint(None).await.map_err(drop)?;
+                let note = ledger.checkpoint().await.map_err(drop)?;
                 if self.below(2) == 0 {
                     let cosigned = self.cosigned(&note.statement);
                     ledger.cosigned(note.statement.epoch, cosigned).await.map_err(drop)?;
@@ -157,11 +160,28 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn cosigned(&self, statement: &weft_proto::ledger::note::Statement) -> Cosigned {
+    /// As a hub cosigns whose journal has grown by up to two entries since the agent saw it.
+    pub(crate) fn cosigned(&self, statement: &Statement) -> Cosigned {
+        let size = statement.hub.map_or(3, |head| head.size + self.below(3));
+        let journal: Vec<Hash> = (0..size).map(|at| Hash::leaf(&at.to_be_bytes())).collect();
+        let how = if statement.hub.is_some() { Showing::Grown } else { Showing::First };
+        self.showing(statement, &journal, how)
+    }
+
+    /// As a hub with this journal cosigns.
+    pub(crate) fn showing(&self, said: &Statement, journal: &[Hash], how: Showing) -> Cosigned {
+        let tree: Frontier = journal.iter().copied().collect();
+        let nodes = match how {
+            Showing::First | Showing::Restored => tree.peaks().to_vec(),
+            Showing::Grown => {
+                let from = said.hub.map_or(0, |head| head.size);
+                journal.iter().copied().skip(usize::try_from(from).expect("small")).collect()
+            }
+        };
+        let shown = Shown::new(journal::head_of(&tree), how, &nodes);
         let at_secs = self.clock.now().as_secs();
-        let signature = statement.cosign(at_secs, &self.hub_key);
-        let cosignature = Cosignature { at_secs, signature };
-        Cosigned { size: statement.size, key: self.hub_key.public(), cosignature }
+        let cosignature = Cosignature::sign(said, at_secs, Some(shown), &self.hub_key);
+        Cosigned { size: said.size, key: self.hub_key.public(), cosignature, nodes }
     }
 }
 

@@ -46,7 +46,7 @@ async fn brings(tunnel: &mut Tunnel, book: &PriceBook, what: Brings) {
         }),
         Brings::Key => HubMessage::Ledger(HubLedger {
             key: *key().public().as_bytes(),
-            handover: None,
+            handovers: Vec::new(),
             accepted: None,
         }),
     };

@@ -73,10 +73,15 @@ pub struct DisputeView {
     pub agent: Option<String>,
     /// The model.
     pub model: Option<String>,
-    /// `disputed`, or how it was decided: `paid`, `vested`, `refused`, `expired`.
+    /// `disputed`; `uncovered`, where the claim agrees and the user has not covered the charge; or
+    /// how it was decided: `paid`, `vested`, `refused`, `expired`.
     pub state: String,
     /// What the hub's figures would pay, decimal USD.
     pub income: String,
+    /// What of that the user has covered, decimal USD: what an uncovered one is paid if nobody
+    /// decides.
+    #[serde(default)]
+    pub covered: String,
     /// What was paid, decimal USD.
     pub paid: String,
     /// By when it is to be decided, RFC 3339.
@@ -97,6 +102,7 @@ impl DisputeView {
             model: settlement.metered.model.as_ref().map(ToString::to_string),
             state: row.leg.state.name().to_owned(),
             income: settlement.outlay.income.to_string(),
+            covered: row.covered(false).to_string(),
             paid: row.leg.paid.to_string(),
             due_at: time_text(row.leg.due_at),
             findings: findings.iter().map(LedgerFindingView::from).collect(),
@@ -114,7 +120,11 @@ pub(super) async fn disputes(
     // The columns of the databases have a sign.
     let ever = Timestamp::from_micros(i64::MAX.unsigned_abs());
     let mut items = Vec::new();
-    for row in ledger.due(LegState::Disputed, ever, size).await? {
+    let mut open = ledger.due(LegState::Disputed, ever, size).await?;
+    open.extend(ledger.due(LegState::Uncovered, ever, size).await?);
+    open.sort_by_key(|row| (row.leg.due_at, row.settlement.exchange));
+    open.truncate(PAGE_ROWS_MAX as usize);
+    for row in open {
         items.push(with_findings(&rooms, &row).await?);
     }
     Ok(Json(Listed { items, next: None }))

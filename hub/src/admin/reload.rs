@@ -46,6 +46,9 @@ pub enum ReloadRefused {
     /// The operator's own certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] DoorError),
+    /// The webhook cannot be used.
+    #[error(transparent)]
+    Webhook(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Read settings and certificate again, as SIGHUP does; a mistake in them changes nothing.

@@ -1,6 +1,7 @@
 //! The data directory: one hub at a time, and the small files that are nobody else's.
 
 use super::Addresses;
+use crate::keyfile::{self, KeyFileError, PRIVATE_MODE};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -26,8 +27,6 @@ const ADDRESSES_BYTES_MAX: u64 = 64 * 1024;
 pub const RESET_KEY_FILE: &str = "reset.key";
 /// Length of the key of stateless resets, bytes.
 pub(super) const RESET_KEY_BYTES: usize = 32;
-/// Readable by the hub's user alone.
-const PRIVATE_MODE: u32 = 0o600;
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +48,9 @@ pub enum DataDirError {
         #[source]
         source: std::io::Error,
     },
+    /// The key of stateless resets cannot be read or made, or others can read it.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
     /// The key of stateless resets has the wrong length.
     #[error("{} is damaged: remove it, a new one is made", path.display())]
     ResetKey {
@@ -122,28 +124,13 @@ impl DataDir {
         &self,
         entropy: &dyn Entropy,
     ) -> Result<[u8; RESET_KEY_BYTES], DataDirError> {
-        let path = self.path.join(RESET_KEY_FILE);
-        let failed = |source| DataDirError::File { path: path.clone(), source };
-        match File::open(&path) {
-            Ok(file) => {
-                let mut bytes = Vec::new();
-                let limit = RESET_KEY_BYTES as u64 + 1;
-                file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-                bytes.try_into().map_err(|_| DataDirError::ResetKey { path: path.clone() })
+        match keyfile::open::<RESET_KEY_BYTES>(&self.path, RESET_KEY_FILE, entropy) {
+            Ok(key) => Ok(*key),
+            // What was signed with it is worth nothing anyhow: a new one will do.
+            Err(KeyFileError::Damaged { path }) => Err(DataDirError::ResetKey { path }),
+            Err(error @ (KeyFileError::File { .. } | KeyFileError::Open { .. })) => {
+                Err(error.into())
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let mut key = [0; RESET_KEY_BYTES];
-                entropy.fill(&mut key);
-                OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(PRIVATE_MODE)
-                    .open(&path)
-                    .and_then(|mut file| file.write_all(&key).and_then(|()| file.sync_all()))
-                    .map_err(failed)?;
-                Ok(key)
-            }
-            Err(error) => Err(failed(error)),
         }
     }
 }

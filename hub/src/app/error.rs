@@ -53,12 +53,9 @@ pub enum BindError {
     /// The prices cannot be had.
     #[error("the prices cannot be opened")]
     Prices(#[from] crate::pricing::PricingError),
-    /// The ledger key cannot be used.
+    /// The ledger key, or the key of tickets, cannot be used.
     #[error(transparent)]
-    LedgerKey(#[from] crate::pricing::LedgerKeyError),
-    /// The key of tickets cannot be used.
-    #[error(transparent)]
-    TicketKey(#[from] crate::ledger::claims::TicketKeyError),
+    Key(#[from] crate::keyfile::KeyFileError),
     /// The ledger of this node cannot be opened.
     #[error("the ledger of this node cannot be opened")]
     Ledger(#[from] crate::ledger::OpenError),

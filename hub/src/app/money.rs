@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use weft_proto::entropy::Entropy;
 use weft_proto::meter;
 use weft_proto::time::Clock;
-use weft_store::{JournalKind, JournalNote, Page, PageSize, Store, StoreError};
+use weft_store::{JournalKind, JournalNote, PAGE_ROWS_MAX, Page, PageSize, Store, StoreError};
 
 /// The folder of the ledger inside the data directory: the node's id, and its journal of tickets.
 pub const LEDGER_DIR: &str = "ledger";
@@ -121,7 +121,30 @@ async fn note_first(
     // A hub whose journal is long has begun long ago, before these were written.
     if !missing.is_empty() && there.len() < FIRST_ENTRIES as usize {
         ledger.note(&missing).await?;
+    } else if !pricing.ledger_key().handovers().is_empty() {
+        note_key(&*ledger, format!("act=hub\nkey={key}\n").into_bytes(), clock).await?;
     }
+    Ok(())
+}
+
+/// Writes down a key that replaced another one, wherever in the journal that should stand.
+async fn note_key(
+    ledger: &dyn weft_store::Ledger,
+    body: Vec<u8>,
+    clock: &dyn Clock,
+) -> Result<(), StoreError> {
+    let mut page = Page { after: None, size: PageSize::clamped(PAGE_ROWS_MAX) };
+    loop {
+        let entries = ledger.journal(page).await?;
+        if entries.iter().any(|one| one.kind == JournalKind::LedgerKey && one.body == body) {
+            return Ok(());
+        }
+        let Some(last) = entries.last() else {
+            break;
+        };
+        page.after = Some(last.number);
+    }
+    ledger.note(&[JournalNote { kind: JournalKind::LedgerKey, body, at: clock.now() }]).await?;
     Ok(())
 }
 

@@ -73,6 +73,7 @@ impl ReceiptDesks {
             charge_of,
             sealer: tickets,
             key: pricing.ledger_key().signing_key(),
+            handovers: pricing.ledger_key().handovers(),
             money,
             clock,
         });

@@ -5,9 +5,11 @@
 //! running hub cannot take are told as such, with their values, and hold from the next start.
 
 use super::certificate::UsersCertificate;
+use super::webhook;
 use crate::admin::{ReloadRefused, Reloaded, Reloads};
 use crate::config::{HubConfig, LiveLimits, LiveMoney, Overrides, changes};
 use crate::telemetry::Log;
+use crate::webhook::LiveWebhook;
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -16,6 +18,7 @@ pub(super) struct ReloadDesk {
     running: Mutex<HubConfig>,
     limits: LiveLimits,
     money: LiveMoney,
+    hook: LiveWebhook,
     certificate: UsersCertificate,
     process: OnceLock<(Overrides, Log)>,
 }
@@ -32,10 +35,11 @@ impl ReloadDesk {
         config: &HubConfig,
         limits: LiveLimits,
         money: LiveMoney,
+        hook: LiveWebhook,
         certificate: UsersCertificate,
     ) -> Self {
         let running = Mutex::new(config.clone());
-        Self { running, limits, money, certificate, process: OnceLock::new() }
+        Self { running, limits, money, hook, certificate, process: OnceLock::new() }
     }
 
     /// What the process brings; the first word counts.
@@ -66,6 +70,9 @@ impl Reloads for ReloadDesk {
         Log::check(&read.log)?;
         let certificate = self.certificate.read(&next)?;
         let until = certificate.until();
+        // The secret's file is read even where its name is the same: it may have been changed.
+        let hook =
+            webhook::open(&next).map_err(|refused| ReloadRefused::Webhook(refused.into()))?;
 
         let changed = changes(&running, &read);
         if let Some((_, log)) = process {
@@ -74,6 +81,7 @@ impl Reloads for ReloadDesk {
         self.certificate.put_in_force(certificate);
         self.limits.replace(next.limits.clone());
         self.money.replace(next.money.clone());
+        self.hook.replace(hook);
         *running = next;
         let (changed, restart): (Vec<_>, Vec<_>) = changed.into_iter().partition(|one| one.live);
         for change in &changed {
@@ -119,7 +127,9 @@ mod tests {
         let limits = LiveLimits::new(config.limits.clone());
         let certificate = UsersCertificate::new(Arc::new(authority), &config).unwrap();
         let money = LiveMoney::new(config.money.clone());
-        let desk = ReloadDesk::new(&config, limits.clone(), money.clone(), certificate);
+        let hook = LiveWebhook::new(None);
+        let desk =
+            ReloadDesk::new(&config, limits.clone(), money.clone(), hook.clone(), certificate);
 
         let keys = |changes: &[crate::config::Change]| {
             changes.iter().map(|change| change.key.clone()).collect::<Vec<_>>()
@@ -134,6 +144,13 @@ mod tests {
         );
         write(data, "");
         desk.reload().unwrap();
+
+        write(data, "[webhook]\nurl = \"https://example.com/\"\n");
+        assert_eq!(keys(&desk.reload().unwrap().changed), ["webhook.url"]);
+        assert!(hook.now().is_some());
+        write(data, "");
+        desk.reload().unwrap();
+        assert!(hook.now().is_none());
 
         write(data, "[limits]\nexchanges_max = 7\nconnections_max = 9\n");
         let first = desk.reload().unwrap();
@@ -151,6 +168,8 @@ mod tests {
             "[limits]\nexchanges_max = 8\n[log]\nlevel = \"=\"\n",
             "[limits]\nexchanges_max = 8\n[users]\ncertificate = { chain = \"x\", key = \"y\" }\n",
             "[limits]\nexchanges_max = 8\nunheard_of = 1\n",
+            "[limits]\nexchanges_max = 8\n[webhook]\nurl = \"http://example.com/\"\n",
+            "[limits]\nexchanges_max = 8\n[webhook]\nurl = \"https://h/\"\nsecret = \"none\"\n",
             "[limits\n",
         ] {
             write(data, bad);

@@ -1,5 +1,5 @@
-//! Makes the webhook of the settings, its URL parsed, its secret read; and tells it of keys that
-//! near their limits.
+//! Makes the webhook of the settings, its URL parsed, its secret read, at the start and at each
+//! reload; and tells it of keys that near their limits.
 
 use crate::config::HubConfig;
 use crate::ledger::SpendAlert;

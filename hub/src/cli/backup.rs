@@ -20,7 +20,7 @@ use weft_hub::app::{CERTS_DIR, LEDGER_DIR, RESET_KEY_FILE};
 use weft_hub::config::{CONFIG_FILE, HubConfig, Overrides};
 use weft_hub::ledger::NODE_FILE;
 use weft_hub::ledger::claims::TICKET_KEY_FILE;
-use weft_hub::pricing::LEDGER_KEY_FILE;
+use weft_hub::pricing::{HANDOVERS_FILE, LEDGER_KEY_FILE};
 use weft_proto::time::{Clock, SystemClock};
 use weft_store::sqlite::upkeep;
 
@@ -173,7 +173,8 @@ fn collect(
     sources: &mut BTreeMap<String, PathBuf>,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let node = format!("{LEDGER_DIR}/{NODE_FILE}");
-    for name in [TOKEN_FILE, RESET_KEY_FILE, LEDGER_KEY_FILE, TICKET_KEY_FILE, &node] {
+    let keys = [RESET_KEY_FILE, LEDGER_KEY_FILE, HANDOVERS_FILE, TICKET_KEY_FILE];
+    for name in keys.into_iter().chain([TOKEN_FILE, &node]) {
         let path = data.join(name);
         if path.try_exists().with_context(|| path.display().to_string())? {
             sources.insert(name.to_owned(), path);

@@ -46,7 +46,8 @@ pub(super) struct Decide {
 
 pub(super) async fn disputes(hub: &AdminClient, out: &mut Output, csv: bool) -> anyhow::Result<()> {
     let disputes: Vec<DisputeView> = hub.all("/api/v1/ledger/disputes").await?;
-    let columns = ["EXCHANGE", "OWNER", "AGENT", "MODEL", "INCOME", "DUE", "FINDING", "ID"];
+    let columns =
+        ["EXCHANGE", "OWNER", "AGENT", "MODEL", "INCOME", "COVERED", "DUE", "FINDING", "ID"];
     let cells = |row: &DisputeView| {
         let newest = row.findings.first();
         [
@@ -55,6 +56,7 @@ pub(super) async fn disputes(hub: &AdminClient, out: &mut Output, csv: bool) -> 
             or_dash(row.agent.as_ref()),
             or_dash(row.model.as_ref()),
             row.income.clone(),
+            row.covered.clone(),
             row.due_at.clone(),
             or_dash(newest.map(|found| &found.name)),
             or_dash(newest.map(|found| &found.id)),
@@ -156,12 +158,12 @@ pub(super) fn judge(data: &Path, file: &PathBuf, out: &mut Output) -> anyhow::Re
     let sealer = TicketSealer::existing(data)?;
     let key = data.join(LEDGER_KEY_FILE);
     ensure!(key.is_file(), "{} is missing: restore it from a backup", key.display());
-    let key = LedgerKey::open(data, &OsEntropy)?.public();
+    let keys = LedgerKey::open(data, &OsEntropy)?.keys();
     let id: String = evidence.id().iter().map(|byte| format!("{byte:02x}")).collect();
     let shown = Shown {
         id,
         agent: evidence.agent.to_string(),
-        finding: evidence.finds(hub, &sealer, &key),
+        finding: evidence.finds(hub, &sealer, &keys),
     };
     let text = match shown.finding {
         Some(name) => format!("it proves {name} of agent {}: finding {}", shown.agent, shown.id),

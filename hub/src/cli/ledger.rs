@@ -3,10 +3,15 @@
 use super::client::{AdminClient, escape};
 use super::disputes;
 use super::output::{Output, or_dash};
+use anyhow::ensure;
 use serde::Serialize;
-use std::path::PathBuf;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use weft_hub::admin::{BalanceView, FindingView, LineView, StatementView, VerifyView, VestedView};
+use weft_hub::app::DataDir;
+use weft_hub::pricing::{LEDGER_KEY_FILE, LedgerKey};
+use weft_proto::entropy::OsEntropy;
 
 /// Whose money.
 #[derive(Debug, clap::Args)]
@@ -110,6 +115,13 @@ pub(super) enum Ledger {
                             --refuse --reason counted-twice"
     )]
     Decide(disputes::Decide),
+    /// Replace the key that signs acknowledgements, checkpoints and price books. The hub must not run
+    ///
+    /// The old key vouches for the new one and is deleted. Agents follow at their next connection,
+    /// however many replacements they missed, and keep the old key for what it has signed. Make a
+    /// backup afterwards: one of before has a key that agents do not go back to.
+    #[command(after_help = "Example:\n  weft-hub ledger rotate-key --data ./weft-hub")]
+    RotateKey,
     /// Move income whose dispute window is over to the owners' wallets now
     #[command(after_help = "Example:\n  weft-hub ledger vest")]
     Vest,
@@ -138,6 +150,8 @@ impl Ledger {
                 disputes::finding(hub, out, &id, evidence.as_deref()).await?;
             }
             Self::Decide(said) => disputes::decide(hub, out, said).await?,
+            // Done without a hub.
+            Self::RotateKey => {}
             Self::Vest => {
                 let vested: VestedView = hub.command("/api/v1/ledger/vest").await?;
                 let text = format!("the income of {} exchanges has vested", vested.exchanges);
@@ -146,6 +160,22 @@ impl Ledger {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Replaces the ledger key of a hub that does not run.
+pub(super) fn rotate_key(data: &Path, out: &mut Output) -> anyhow::Result<()> {
+    ensure!(data.join(LEDGER_KEY_FILE).is_file(), "there is no ledger key in {}", data.display());
+    let held = DataDir::lock(data)?;
+    let key = LedgerKey::rotate(data, &OsEntropy)?;
+    drop(held);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let before: Vec<String> = key.handovers().iter().map(|word| hex(&word.from)).collect();
+    let new = hex(key.public().as_bytes());
+    let text = format!(
+        "new key   {new}\nold keys  {}\nagents    follow when they connect next; make a backup now",
+        before.join("\n          ")
+    );
+    Ok(out.value(&json!({"key": new, "before": before}), &text)?)
 }
 
 async fn balance(

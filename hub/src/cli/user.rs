@@ -83,7 +83,13 @@ impl User {
                 return Ok(());
             }
             Self::Add { name, owner, zone, credit } => {
-                hub.post("/api/v1/users", &NewUser { name, owner, zone, credit }).await?
+                let given = credit.clone();
+                let new = NewUser { name, owner, zone, credit };
+                let user: UserView = hub.post("/api/v1/users", &new).await?;
+                let credit =
+                    given.map_or_else(String::new, |usd| format!(", with a credit of {usd} USD"));
+                let text = format!("user {} ({}) made{credit}", user.name, user.id);
+                return Ok(out.value(&user, &text)?);
             }
             Self::Set { user, zone, owner, no_owner } => {
                 let path = format!("/api/v1/users/{}/terms", escape(&user));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// The keys that a running hub takes from a reload. Everything else is fixed at its start: addresses
 /// of doors, the store, the form of the log, and limits that size something made at the start.
-const LIVE: [&str; 22] = [
+const LIVE: [&str; 24] = [
     "limits.answer_head_seconds",
     "limits.answer_idle_seconds",
     "limits.body_bytes_max",
@@ -30,6 +30,8 @@ const LIVE: [&str; 22] = [
     "money.overdraft_max",
     "money.unpriced",
     "users.certificate",
+    "webhook.secret",
+    "webhook.url",
 ];
 
 /// One key whose value differs.
@@ -107,6 +109,7 @@ mod tests {
         });
         all["log"]["level"] = "trace".into();
         all["users"]["certificate"] = serde_json::json!({"chain": "a", "key": "b"});
+        all["webhook"] = serde_json::json!({"url": "https://example.com/", "secret": "c"});
         all["store"]["path"] = "elsewhere".into();
         serde_json::from_value(Value::Object(all)).unwrap()
     }

@@ -1,5 +1,6 @@
 //! Admit: who asks, may they, and is there room. The first stage; it reads no byte of a body.
 
+use super::plan::BATCH_BODY_BYTES_MAX;
 use super::refusal::Refusal;
 use super::settle::Record;
 use super::{Inbound, MEMORY_UNIT_BYTES, Spine};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use weft_proto::ids::ExchangeId;
+use weft_proto::tables::routes::BodyKind;
 use weft_store::Outcome;
 use weft_transport::drain::InFlightGuard;
 
@@ -74,7 +76,8 @@ impl Spine {
         if self.0.running.count() >= limits.exchanges_max {
             return Err(full());
         }
-        let units = units(length, inbound.switch.is_some());
+        let whole = inbound.asks.iter().any(|ask| ask.route.route.body == BodyKind::Requests);
+        let units = units(length, inbound.switch.is_some()) + units_kept(length, whole);
         let memory =
             Arc::clone(&self.0.memory).try_acquire_many_owned(units).map_err(|_| full())?;
         let place = needs.settler.reserve().ok_or_else(full)?;
@@ -109,6 +112,15 @@ fn units(length: Option<u64>, switches: bool) -> u32 {
     let length = length.filter(|_| !switches);
     let upload_max = EXCHANGE_BYTES_MAX - ANSWER_BYTES_MAX;
     let bytes = ANSWER_BYTES_MAX + length.unwrap_or(upload_max).min(upload_max);
+    u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
+/// What a body may hold beside that which is known whole before any of it goes on: a batch.
+fn units_kept(length: Option<u64>, whole: bool) -> u32 {
+    if !whole {
+        return 0;
+    }
+    let bytes = length.unwrap_or(BATCH_BODY_BYTES_MAX).min(BATCH_BODY_BYTES_MAX);
     u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 

@@ -96,10 +96,12 @@ impl Belongings {
         self
     }
 
-    /// Whether the answer is billed later, and can be. Where it is not, nothing is owed.
+    /// Whether the answer is billed later, and can be. Where it is not, something is owed only where
+    /// it is cut.
     pub(super) fn bills_later(&mut self, later: bool) -> bool {
-        self.owing = self.owing.take().filter(|_| later);
-        self.owing.is_some()
+        let Some(owing) = &mut self.owing else { return false };
+        owing.is_due_where(later);
+        later
     }
 
     /// The guard over the rest of a body of which `known` is accounted for.
@@ -161,8 +163,9 @@ impl Belongings {
             now,
             scan: Some(scan),
             // The audio of a chat lives apart from what a chat stores.
-            not_stored: self.not_stored && tap != Tap::Chat && self.owing.is_none(),
-            owing: self.owing,
+            not_stored: self.not_stored && tap != Tap::Chat && !is_due(self.owing.as_deref()),
+            // What is not kept can never be read again.
+            owing: self.owing.filter(|owing| owing.is_due() || !self.not_stored),
             left: OBJECTS_PER_EXCHANGE_MAX,
             watched: watched.clone(),
             kib: decoding_kib(headers),
@@ -292,7 +295,7 @@ impl Keeper {
         if self.room.is_none() {
             tracing::warn!(exchange = %self.exchange, "no memory to decode the answer: it is not watched");
             self.scan = None;
-            return self.owing.take().map(|_| unbillable());
+            return self.owing.take().filter(|owing| owing.is_due()).map(|_| unbillable());
         }
         scan.feed(bytes);
         let mut found = scan.take_found();
@@ -303,8 +306,14 @@ impl Keeper {
         if blind || over {
             (self.scan, self.room) = (None, None);
         }
-        let response = found.iter().find(|found| found.kind == ObjectKind::Response);
+        let makes = self.owing.as_ref().map_or(ObjectKind::Response, |owing| owing.makes());
+        let response = found.iter().find(|found| found.kind == makes);
         let bill = match (&self.owing, response) {
+            (Some(owing), Some(found)) if !owing.is_due() => {
+                owing.known(self.home, found.id.clone(), self.now);
+                self.owing = None;
+                None
+            }
             (Some(owing), Some(found)) => {
                 let Some(bill) = owing.bill(self.home, found.id.clone(), self.now) else {
                     return Some(unbillable());
@@ -312,7 +321,9 @@ impl Keeper {
                 self.owing.take().map(|owing| (owing, bill))
             }
             // Its id will never be known.
-            (Some(_), None) if blind || over => return Some(unbillable()),
+            (Some(owing), None) if owing.is_due() && (blind || over) => {
+                return Some(unbillable());
+            }
             (Some(_) | None, _) => None,
         };
         found.retain(|found| !(self.not_stored && goes_with_the_response(found)));
@@ -339,6 +350,10 @@ impl Keeper {
     }
 }
 
+fn is_due(owing: Option<&Owing>) -> bool {
+    owing.is_some_and(Owing::is_due)
+}
+
 /// An answer that is billed later, and whose response nobody could read then.
 fn unbillable() -> Recording {
     Box::pin(async { Err(Unrecorded) })
@@ -351,7 +366,8 @@ const fn goes_with_the_response(found: &Found) -> bool {
         ObjectKind::File
         | ObjectKind::Upload
         | ObjectKind::Conversation
-        | ObjectKind::Container => false,
+        | ObjectKind::Container
+        | ObjectKind::Batch => false,
     }
 }
 

@@ -93,22 +93,11 @@ impl Planned {
             head_within: limits.answer_head,
             upgrade: switch.is_some(),
         };
-        if request.upgrade && !offers.iter().any(carries_websockets) {
-            let refusal = Refusal::unavailable(
-                "no_websocket_agent",
-                "no connected agent with such an account carries WebSockets",
-                REFUSED_WAIT,
-            );
-            return Err(refuse(record, EndReason::Refused, Some(refusal)));
-        }
         // Who keeps no ledger can prove nothing: neither side could hold the other to what is owed.
         let charged = record.tab().is_some();
-        if charged && !offers.iter().any(keeps_a_ledger) {
-            let refusal = Refusal::unavailable(
-                "no_ledger_agent",
-                "no connected agent with such an account keeps a ledger: update the agent",
-                REFUSED_WAIT,
-            );
+        let features: Vec<_> = offers.iter().map(|offer| offer.link().features()).collect();
+        if let Some((cause, message)) = lacking(request.upgrade, charged, &features) {
+            let refusal = Refusal::unavailable(cause, message, REFUSED_WAIT);
             return Err(refuse(record, EndReason::Refused, Some(refusal)));
         }
         for offer in offers {
@@ -359,6 +348,33 @@ async fn grown_to(tab: Option<&mut Tab>) -> Result<(), Exhausted> {
     }
 }
 
+/// What no agent with such an account can do, and the request needs: the cause, and what the user
+/// is told.
+fn lacking(
+    upgrade: bool,
+    charged: bool,
+    features: &[Features],
+) -> Option<(&'static str, &'static str)> {
+    let can = |wanted: &[Features]| {
+        features.iter().any(|theirs| wanted.iter().all(|wanted| theirs.have(*wanted)))
+    };
+    if upgrade && !can(&[Features::WEBSOCKET]) {
+        let message = "no connected agent with such an account carries WebSockets";
+        return Some(("no_websocket_agent", message));
+    }
+    if charged && !can(&[Features::LEDGER]) {
+        let message = "no connected agent with such an account keeps a ledger: update the agent";
+        return Some(("no_ledger_agent", message));
+    }
+    // One that does the one and another that does the other are not enough.
+    if upgrade && charged && !can(&[Features::WEBSOCKET, Features::LEDGER]) {
+        let message = "no connected agent with such an account both carries WebSockets and keeps \
+                       a ledger: update the agent";
+        return Some(("no_websocket_ledger_agent", message));
+    }
+    None
+}
+
 fn keeps_a_ledger(offer: &Arc<Offer>) -> bool {
     offer.link().features().have(Features::LEDGER)
 }
@@ -470,5 +486,26 @@ pub(super) fn refusal_for(reason: EndReason) -> Refusal {
         | EndReason::Internal => {
             Refusal::unavailable("interrupted", "the request was interrupted", REFUSED_WAIT)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charged_websocket_wants_one_agent_that_can_do_both() {
+        let (socket, ledger) = (Features::WEBSOCKET, Features::LEDGER);
+        let both = Features(socket.0 | ledger.0);
+        let cause = |upgrade, charged, features: &[Features]| {
+            lacking(upgrade, charged, features).map(|(cause, _)| cause)
+        };
+        assert_eq!(cause(true, true, &[socket, ledger]), Some("no_websocket_ledger_agent"));
+        assert_eq!(cause(true, true, &[socket, both, ledger]), None);
+        assert_eq!(cause(true, true, &[ledger]), Some("no_websocket_agent"));
+        assert_eq!(cause(true, true, &[socket]), Some("no_ledger_agent"));
+        assert_eq!(cause(true, false, &[socket, ledger]), None);
+        assert_eq!(cause(false, true, &[socket, ledger]), None);
+        assert_eq!(cause(false, false, &[Features(0)]), None);
     }
 }

@@ -1,5 +1,9 @@
 //! Plan: what is asked, and which accounts may serve it, in order.
 
+mod batch;
+
+pub(super) use batch::BATCH_BODY_BYTES_MAX;
+
 use super::admit::{Admitted, Room};
 use super::belongings::{self, Belongings};
 use super::later::{Owing, takes_later};
@@ -19,11 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use weft_proto::codes::EndReason;
 use weft_proto::model::ModelName;
-use weft_proto::objects::Reference;
+use weft_proto::objects::{ObjectKind, Reference};
 use weft_proto::provider::{Dialect, Provider};
 use weft_proto::scan::BodyScan;
 use weft_proto::tables::headers;
-use weft_proto::tables::routes::{self, ModelSource, ObjectUse, QueryRefused, Route};
+use weft_proto::tables::routes::{
+    self, BodyKind, Metering, ModelSource, ObjectUse, QueryRefused, Route,
+};
 use weft_store::{Home, ModelAllowList};
 
 /// Names the model where the body names it too late, or not at all.
@@ -89,12 +95,31 @@ impl Admitted {
             references,
         } = learned;
         let whose = Whose { user: caller.user(), provider: ask.provider };
-        if let Some(refusal) = unbilled(till, &caller, &ask).await {
+        if let Some(refusal) = unbilled(spine, till, &caller, &ask).await {
             record.asks(ask.provider, ask.route.route.name, named);
             record.refused(EndReason::Refused, refusal.cause(), refusal.status());
             return Err(refusal);
         }
-        let chosen = choose(spine, &caller, &ask, asked.as_deref(), whose, &references).await;
+        let (mut reading, mut references) = (reading, references);
+        let mut batched = upload.batch_models().cloned();
+        if ask.route.route.metering == Metering::Batch && batched.is_none() {
+            let order = upload.kept_bytes();
+            match batch::read_file(spine, &caller, &ask, whose, &references, &order).await {
+                Ok(file) => {
+                    (batched, reading) = (Some(file.models), reading.and(Some(file.reading)));
+                    references.extend(file.references);
+                }
+                Err(refusal) => {
+                    record.asks(ask.provider, ask.route.route.name, named);
+                    record.refused(EndReason::Refused, refusal.cause(), refusal.status());
+                    return Err(refusal);
+                }
+            }
+        }
+        let chosen = match &batched {
+            Some(models) => batch::choose(spine, &caller, &ask, models, whose, &references).await,
+            None => choose(spine, &caller, &ask, asked.as_deref(), whose, &references).await,
+        };
         let chosen = match (chosen, till.zip(reading)) {
             (Ok((offers, model)), Some((till, reading))) => {
                 let exchange = record.id();
@@ -180,6 +205,11 @@ async fn plan(
     let reading = till.and_then(|till| till.reading(&first.route, &all));
     let mut upload = Upload::new(body, scan, limits, record.taken());
     upload.metered_by(reading.clone());
+    match (first.route.route.metering, first.route.route.body) {
+        (Metering::Batch, BodyKind::Requests) => upload.kept_whole(BATCH_BODY_BYTES_MAX),
+        (Metering::Batch, _) => upload.kept_whole(batch::ORDER_BYTES_MAX),
+        (_, _) => {}
+    }
     upload.peek().await?;
     references.extend(upload.take_named());
 
@@ -214,14 +244,31 @@ async fn plan(
 }
 
 /// What keeps a response from being deleted: what is not there any more cannot be billed.
-async fn unbilled(till: Option<&Till>, caller: &Caller, ask: &Ask) -> Option<Refusal> {
+async fn unbilled(
+    spine: &Spine,
+    till: Option<&Till>,
+    caller: &Caller,
+    ask: &Ask,
+) -> Option<Refusal> {
     let deletes = matches!(ask.route.route.objects, ObjectUse::Deletes);
-    let response = ask.route.objects().pop().filter(|_| deletes)?;
+    let mut response = ask.route.objects().pop().filter(|_| deletes)?;
+    if response.kind == Some(ObjectKind::File) {
+        // The results of a batch are what it is billed by.
+        let whose = Whose { user: caller.user(), provider: ask.provider };
+        match spine.0.needs.objects.part_of(whose, &response.id).await {
+            Ok(Some(id)) => response = Reference { kind: Some(ObjectKind::Batch), id },
+            Ok(None) => return None,
+            Err(unusable) => return Some(unusable.into()),
+        }
+    }
     match till?.later().owes(caller.user(), &response.id).await {
         Ok(false) => None,
         Ok(true) => Some(Refusal::malformed(
-            "response_unbilled",
-            "the response is still being made, or billed: cancel it, or delete it when it has ended",
+            match response.kind {
+                Some(ObjectKind::Batch) => "batch_unbilled",
+                Some(_) | None => "response_unbilled",
+            },
+            "it is still being made, or billed: cancel it, or delete it when it has ended",
         )),
         Err(error) => {
             tracing::error!(%error, "pending bills cannot be looked up");

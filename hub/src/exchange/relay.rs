@@ -7,6 +7,8 @@
 //! What an answer makes known of objects at the provider is recorded first: the read that tells it
 //! waits for the record, and is cut off where there can be none.
 
+mod tail;
+
 use super::Spine;
 use super::admit::Room;
 use super::belongings::{Keeper, Recording, home_of};
@@ -27,9 +29,11 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use std::pin::Pin;
 use std::time::Duration;
+use tail::Tail;
 use tokio::time::{Instant, Sleep};
 use weft_proto::codes::{AbortCode, EndReason};
 use weft_proto::exchange::Break;
+use weft_proto::meter::{TAKEN, Taken};
 use weft_proto::provider::Dialect;
 use weft_proto::tables::headers;
 use weft_transport::exchange::{BodyReader, Piece};
@@ -105,6 +109,7 @@ impl Answering {
             trailers: None,
             ended: false,
             events: takes_events(response.headers(), length),
+            tail: Tail::default(),
             at_boundary: true,
             idle_max: limits.answer_idle,
             ends_at,
@@ -180,6 +185,7 @@ pub(super) struct Relay {
     trailers: Option<Frame<Bytes>>,
     ended: bool,
     events: bool,
+    tail: Tail,
     /// The bytes so far end in a blank line, or there are none.
     at_boundary: bool,
     idle_max: Duration,
@@ -294,8 +300,9 @@ impl Relay {
                 }
                 Ok(Some(frame))
             }
-            Ok(Some(Piece::Trailers(trailers))) => {
-                self.trailers = Some(Frame::trailers(trailers));
+            Ok(Some(Piece::Trailers(mut trailers))) => {
+                took(self.record.tab(), &mut trailers);
+                self.trailers = Some(trailers).filter(|all| !all.is_empty()).map(Frame::trailers);
                 Ok(None)
             }
             Ok(None) if self.left.is_none_or(|left| left == 0) => {
@@ -354,8 +361,9 @@ impl Relay {
             *left = left.checked_sub(bytes.len() as u64).ok_or(Break::Malformed)?;
         }
         self.record.answered(bytes.len());
-        if self.events {
-            self.at_boundary = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n");
+        if self.events && !bytes.is_empty() {
+            self.tail.take(bytes);
+            self.at_boundary = self.tail.is_boundary();
         }
         Ok(())
     }
@@ -413,6 +421,15 @@ impl Drop for Relay {
     }
 }
 
+/// Takes out of an answer's trailers what the agent says to the hub: what the provider took of a
+/// request that it answered early.
+fn took(tab: Option<&mut Tab>, trailers: &mut HeaderMap) {
+    let taken = trailers.remove(TAKEN).as_ref().and_then(Taken::decode);
+    if let (Some(tab), Some(taken)) = (tab, taken) {
+        tab.took(taken);
+    }
+}
+
 /// Reads an answer on that nobody reads any more, for its last figures, for at most `within`. What
 /// drops it settles by what has come until then.
 async fn last_figures(mut line: Line, mut tab: Tab, within: Duration) {
@@ -422,7 +439,7 @@ async fn last_figures(mut line: Line, mut tab: Tab, within: Duration) {
             match piece {
                 // Nothing is cut any more: what the hold does not carry is an overrun.
                 Piece::Data(bytes) => drop(tab.sees(&bytes)),
-                Piece::Trailers(_) => {}
+                Piece::Trailers(mut trailers) => took(Some(&mut tab), &mut trailers),
             }
         }
     };

@@ -9,6 +9,7 @@
 
 #![deny(clippy::float_arithmetic)]
 
+mod batch;
 mod estimate;
 mod tab;
 
@@ -38,7 +39,7 @@ use weft_proto::prices::Label;
 use weft_proto::provider::Provider;
 use weft_proto::tables::routes::{Match, Metering};
 use weft_proto::time::{Clock, Timestamp};
-use weft_proto::usage::{Basis, Class, ServiceTier, Usage};
+use weft_proto::usage::{Basis, Class, Geo, ServiceTier, Usage};
 use weft_proto::wire::head::Ticket;
 use weft_store::{PendingBill, PendingBills};
 
@@ -95,7 +96,8 @@ impl Till {
     /// A till over the rooms of money.
     #[must_use]
     pub fn new(needs: TillNeeds) -> Self {
-        let later = Later::new(Arc::clone(&needs.pending));
+        let clock = Arc::clone(&needs.clock);
+        let later = Later::new(Arc::clone(&needs.pending), needs.ledger.node(), clock);
         Self(Arc::new(needs), later)
     }
 
@@ -114,6 +116,10 @@ impl Till {
         let metering = ask.route.route.metering;
         if !is_charged(metering) {
             return Ok(None);
+        }
+        if metering == Metering::Batch {
+            let order = Order { exchange, caller, ask, model, places, reading };
+            return self.open_batch(order).await;
         }
         let money = self.0.money.now();
         let asked = reading.asked();
@@ -239,14 +245,36 @@ impl Till {
         ))
     }
 
+    /// What is written down of an exchange that was to bill something, and does not.
+    pub(super) fn nothing_of(bill: &PendingBill) -> weft_store::Metered {
+        weft_store::Metered {
+            provider: Some(bill.provider),
+            model: Some(bill.model.clone()),
+            usage: Usage::NONE,
+            basis: Basis::Reported,
+            service: ServiceTier::Standard.number(),
+            geo: Geo::Unstated.number(),
+            book: Some(*bill.book.as_bytes()),
+            priced_at: bill.priced_at,
+            zone: bill.zone,
+            tier: Ratio::ZERO,
+        }
+    }
+
     /// Whether a response that is made later can be asked for.
     fn takes_later(&self, ask: &Ask) -> Result<(), Refusal> {
         if !takes_later(ask.provider, ask.route.route.name) {
             let message = "`background` answers of this provider are not available here";
             return Err(Refusal::forbidden("billed_later", message));
         }
+        self.has_room_for_later()
+    }
+
+    /// Whether one more answer can be waited for that is made later.
+    fn has_room_for_later(&self) -> Result<(), Refusal> {
         if self.1.is_full() {
-            let message = "the hub waits for as many `background` answers as it can; try again";
+            let message =
+                "the hub waits for as many answers that are made later as it can; try again";
             return Err(Refusal::unavailable("later_full", message, LATER_WAIT));
         }
         Ok(())
@@ -285,6 +313,8 @@ impl Till {
 const fn is_charged(metering: Metering) -> bool {
     match metering {
         Metering::Free | Metering::StoredResponse | Metering::BatchResults => false,
+        // By its hold: what it takes is charged when its results are read.
+        Metering::Batch => true,
         Metering::Chat
         | Metering::Responses
         | Metering::Messages
@@ -303,6 +333,7 @@ const fn stands_for(metering: Metering) -> Option<&'static str> {
         Metering::Container => Some("container"),
         Metering::Free
         | Metering::StoredResponse
+        | Metering::Batch
         | Metering::BatchResults
         | Metering::Chat
         | Metering::Responses
@@ -360,7 +391,8 @@ fn refusal(refused: &HoldRefused, now: Timestamp) -> Refusal {
             "the balance does not cover what this request may cost",
         ),
         HoldRefused::InFlight { retry_after } => Refusal::credit_held(
-            "requests that still run hold the rest of the balance; try again when one has ended",
+            "requests that still run, or that a crash left, hold the rest of the balance; try again \
+             when they have ended",
             *retry_after,
         ),
         HoldRefused::SpendLimit { window, resets_at } => {

@@ -12,6 +12,7 @@ use crate::pricing::Quote;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use std::collections::BTreeSet;
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
@@ -87,8 +88,10 @@ pub(super) struct Upload {
 }
 
 /// What was read first, for another attempt.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
+    /// Bytes that are kept at most.
+    max: usize,
     reads: Vec<Bytes>,
     /// Small reads, gathered.
     tail: BytesMut,
@@ -97,12 +100,19 @@ struct Kept {
     lost: bool,
 }
 
+impl Default for Kept {
+    fn default() -> Self {
+        let (reads, tail) = (Vec::new(), BytesMut::new());
+        Self { max: REPLAY_BYTES_MAX, reads, tail, bytes: 0, lost: false }
+    }
+}
+
 impl Kept {
     /// Keeps a read, while there is room; what one read brings over the limit is still kept. A body
     /// that is not kept whole is of no more use here.
     fn keep(&mut self, read: Bytes) {
-        if self.lost || self.bytes >= REPLAY_BYTES_MAX {
-            *self = Self { lost: true, ..Self::default() };
+        if self.lost || self.bytes >= self.max {
+            *self = Self { lost: true, max: self.max, ..Self::default() };
             return;
         }
         self.bytes += read.len();
@@ -145,6 +155,15 @@ impl Upload {
         }
     }
 
+    /// From here on the body is kept whole, up to its limit of `bytes`: it is known to its end before
+    /// anything of it goes on.
+    pub(super) fn kept_whole(&mut self, bytes: u64) {
+        self.limits.bytes = self.limits.bytes.min(bytes);
+        // One more, so that what just fits is read to its end.
+        let max = self.limits.bytes.saturating_add(1);
+        self.kept.max = usize::try_from(max).unwrap_or(usize::MAX);
+    }
+
     /// From here on `reading` sees what is read.
     pub(super) fn metered_by(&mut self, reading: Option<Reading>) {
         self.reading = reading;
@@ -168,7 +187,7 @@ impl Upload {
     /// and of objects, before an account is chosen.
     pub(super) async fn peek(&mut self) -> Result<(), Stopped> {
         let opaque = matches!(self.scan, BodyScan::Empty);
-        while !opaque && self.kept.bytes < REPLAY_BYTES_MAX {
+        while !opaque && self.kept.bytes < self.kept.max {
             match self.read().await? {
                 Some(bytes) => self.kept.keep(bytes),
                 None => break,
@@ -180,6 +199,20 @@ impl Upload {
     /// The model that the body has named so far.
     pub(super) fn model(&self) -> Option<&str> {
         self.scan.model()
+    }
+
+    /// What was kept of the body: all of it, where it was to be [`kept_whole`](Self::kept_whole).
+    pub(super) fn kept_bytes(&mut self) -> Bytes {
+        self.kept.gather();
+        self.kept.reads.concat().into()
+    }
+
+    /// The models that the requests of a batch have named so far; `None` where it is none.
+    pub(super) fn batch_models(&self) -> Option<&BTreeSet<String>> {
+        match &self.scan {
+            BodyScan::Batch(scan) => Some(scan.models()),
+            BodyScan::Json(_) | BodyScan::Multipart(_) | BodyScan::Empty => None,
+        }
     }
 
     /// Whether the body has asked the provider to store the response, where it has said so yet.
@@ -282,7 +315,7 @@ impl Upload {
                 if let Some(reading) = &self.reading {
                     reading.finish();
                 }
-                self.scan.finish().map_err(refused)?;
+                self.scan.finish().map_err(|error| Stopped::Refused(refused(error)))?;
                 self.hold_to_expected()?;
                 self.named.extend(self.scan.take_references());
                 continue;
@@ -296,7 +329,7 @@ impl Upload {
             if taken > self.limits.bytes {
                 return Err(Stopped::Refused(Refusal::too_large(self.limits.bytes)));
             }
-            self.scan.feed(&bytes).map_err(refused)?;
+            self.scan.feed(&bytes).map_err(|error| Stopped::Refused(refused(error)))?;
             if let Some(reading) = &self.reading {
                 reading.feed(&bytes);
             }
@@ -333,12 +366,12 @@ async fn send(writer: &mut RequestWriter, read: Bytes, stall: Duration) -> Resul
 }
 
 /// What the caller hears of a body that the gate refuses: what is wrong, never what it held.
-fn refused(error: ScanError) -> Stopped {
+pub(super) fn refused(error: ScanError) -> Refusal {
     let message = match std::error::Error::source(&error) {
         Some(detail) => format!("{error}: {detail}"),
         None => error.to_string(),
     };
-    Stopped::Refused(match error {
+    match error {
         ScanError::StoredObject => Refusal::forbidden("stored_object", message),
         ScanError::OwnerState => Refusal::forbidden("owner_state", message),
         ScanError::BilledLater => Refusal::forbidden("billed_later", message),
@@ -355,8 +388,11 @@ fn refused(error: ScanError) -> Stopped {
         | ScanError::AmbiguousReference
         | ScanError::TooManyReferences
         | ScanError::UnwantedBody
+        | ScanError::NotABatch
+        | ScanError::NoModel
+        | ScanError::TooManyModels
         | ScanError::Form(_) => Refusal::malformed("request_body", message),
-    })
+    }
 }
 
 #[cfg(test)]

@@ -252,7 +252,12 @@ impl Server {
                 return tokio::time::timeout(H2_GOODBYE_MAX, connection).await.unwrap_or(Ok(()));
             }
         }
-        connection.await
+        tokio::select! {
+            biased;
+            ended = connection => ended,
+            // Nor may a peer that does not answer the farewell hold up a stop.
+            () = requests.idle(H2_GOODBYE_MAX, H2_GOODBYE_MAX) => Ok(()),
+        }
     }
 
     async fn answer(

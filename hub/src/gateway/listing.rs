@@ -33,6 +33,10 @@ const ANTHROPIC_ENTRIES_MAX: u32 = PAGE_ROWS_MAX;
 /// What OpenAI calls a file for any purpose: the hub knows no other.
 const ANY_PURPOSE: &str = "user_data";
 
+/// What Anthropic lets a batch run, seconds. Whether it has ended before, the hub does not know: a list
+/// shows every batch as one that runs.
+const BATCH_RUNS_SECS: u64 = 24 * 60 * 60;
+
 /// Which list a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listing {
@@ -91,7 +95,8 @@ impl Listing {
                 | ObjectKind::Response
                 | ObjectKind::Conversation
                 | ObjectKind::Container
-                | ObjectKind::Item,
+                | ObjectKind::Item
+                | ObjectKind::Batch,
             ) => (ENTRIES_DEFAULT, ENTRIES_MAX),
             (Dialect::Anthropic, _) => (ENTRIES_DEFAULT, ANTHROPIC_ENTRIES_MAX),
         };
@@ -148,6 +153,17 @@ impl Listing {
         let id = object.id.as_str();
         let made = object.made_at.as_micros() / 1_000_000;
         match (self.dialect, object.kind) {
+            (Dialect::Anthropic, ObjectKind::Batch) => json!({
+                "type": "message_batch",
+                "id": id,
+                "created_at": rfc3339(made),
+                "expires_at": rfc3339(made + BATCH_RUNS_SECS),
+                "processing_status": "in_progress",
+                "request_counts": {
+                    "processing": 0, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0,
+                },
+                "results_url": null,
+            }),
             (Dialect::Anthropic, _) => json!({
                 "type": object.kind.name(),
                 "id": id,
@@ -171,7 +187,8 @@ impl Listing {
                 | ObjectKind::Response
                 | ObjectKind::Conversation
                 | ObjectKind::Container
-                | ObjectKind::Item,
+                | ObjectKind::Item
+                | ObjectKind::Batch,
             ) => json!({
                 "id": id,
                 "object": object.kind.name(),

@@ -22,6 +22,7 @@
 mod chain;
 mod clerk;
 mod evidence;
+mod journal;
 mod judge;
 mod promise;
 mod record;
@@ -30,10 +31,11 @@ mod seal;
 pub use chain::{Chain, ChainBroken, Claim, Followed};
 pub use clerk::{ChargeOf, Clerk, ClerkParts, Greeted, Session, SessionError};
 pub use evidence::{BadEvidence, Evidence};
-pub use judge::{Cause, Difference, Facts, Judged, Waiting, judge};
+pub use journal::{Journal, JournalError, Showed};
+pub use judge::{Cause, Difference, Facts, Judged, Remark, Waiting, judge};
 pub use promise::Promise;
 pub use record::{Record, Stand};
-pub use seal::{TICKET_KEY_FILE, TicketKeyError, TicketSealer};
+pub use seal::{TICKET_KEY_FILE, TicketSealer};
 
 #[cfg(test)]
 mod tests;

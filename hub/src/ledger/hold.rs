@@ -5,7 +5,7 @@
 use super::purse::{self, Part};
 use super::purses::{Pocket, Taken};
 use super::settler::{Place, Settling};
-use super::spending::SpendHold;
+use super::spending::{Counted, SpendHold};
 use super::tickets::{OpenTicket, Record, Ticketed, TicketsError};
 use super::{HoldRefused, Ledger, Payer};
 use std::sync::Arc;
@@ -159,13 +159,13 @@ impl Hold {
         let shared = &ledger.0;
         let draws = pocket.purse().draw(&parts, leg.outlay.charge);
         let posting = posting(&ledger, &payer, exchange, &parts, number, draws, leg);
-        spend.spend(posting.settlement.outlay.charge);
+        let counted = spend.spend(posting.settlement.outlay.charge, posting.settlement.settled_at);
         let recorded = shared.tickets.append(&Record::Settled(Box::new(posting.clone())));
         if let Err(error) = recorded {
             // The journal's own task ends the process; what is in memory is still written.
             tracing::error!(%error, %exchange, "a settlement is not in the journal");
         }
-        place.send(Settling { posting, pocket });
+        place.send(Settling { posting, pocket, counted });
     }
 }
 
@@ -193,7 +193,8 @@ impl Hold {
         }
         let pocket = Arc::clone(pocket);
         held.ticketed = false;
-        std::mem::replace(&mut held.place, place).send(Settling { posting, pocket });
+        let settling = Settling { posting, pocket, counted: Counted::nothing() };
+        std::mem::replace(&mut held.place, place).send(settling);
         Some(self)
     }
 

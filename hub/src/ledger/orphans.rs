@@ -28,7 +28,7 @@ pub struct Orphan {
     /// What it holds.
     pub held: NanoUsd,
     number: u64,
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
 }
 
 impl Orphan {
@@ -101,7 +101,14 @@ impl Orphans {
         held
     }
 
-    fn take(&self, exchange: ExchangeId) -> Option<Orphan> {
+    /// What they may still cost a key.
+    pub(super) fn held_by_key(&self, key: KeyId) -> NanoUsd {
+        let orphans = self.lock();
+        let held = orphans.values().filter(|orphan| orphan.key == key).map(|orphan| orphan.held);
+        held.fold(NanoUsd::ZERO, NanoUsd::saturating_add)
+    }
+
+    pub(super) fn take(&self, exchange: ExchangeId) -> Option<Orphan> {
         self.lock().remove(&exchange)
     }
 
@@ -135,10 +142,17 @@ impl Ledger {
         let posting =
             hold::posting(self, &payer, exchange, &orphan.parts, orphan.number, draws, leg);
         let settled = shared.store.settle(std::slice::from_ref(&posting)).await?;
+        // Settled otherwise, it is not this charge that was taken.
+        let charge = match settled.first() {
+            Some(Settled::Fresh { .. } | Settled::Already) => charge,
+            Some(Settled::Conflict) | None => NanoUsd::ZERO,
+        };
         if shared.orphans.take(exchange).is_some() {
             let pocket = shared.purses.pocket(orphan.user);
             let drawn = pocket.purse().draw(&orphan.parts, charge);
             pocket.purse().posted(&drawn);
+            let at = posting.settlement.settled_at;
+            shared.spending.posted_before(orphan.key, at, charge);
             self.forget(exchange);
         }
         Ok(settled.into_iter().next())
@@ -163,7 +177,7 @@ impl Ledger {
     }
 
     /// Writes down that an orphan is none any more.
-    fn forget(&self, exchange: ExchangeId) {
+    pub(super) fn forget(&self, exchange: ExchangeId) {
         if let Err(error) = self.0.tickets.append(&Record::Released { exchange }) {
             // It comes back with the next start, and is settled or expires again.
             tracing::error!(%error, %exchange, "the end of an orphan is not in the journal");

@@ -143,6 +143,15 @@ impl Purses {
         Ok(Taken { lease, pocket, parts, number })
     }
 
+    /// Takes nothing for a user: under a lease that there is not, so that nothing can be drawn of it.
+    pub(super) fn owe(&self, user: UserId) -> Taken {
+        let pocket = self.pocket(user);
+        pocket.touch();
+        let lease = LeaseId::generate(&*self.needs.clock, &*self.needs.entropy);
+        let number = pocket.purse().number();
+        Taken { lease, pocket, parts: Vec::new(), number }
+    }
+
     /// Adds `more` to what is held, and asks the store where there is no room.
     ///
     /// # Cancel safety
@@ -437,3 +446,6 @@ fn short(wanted: NanoUsd, credit: NanoUsd) -> HoldRefused {
         false => HoldRefused::Insufficient { available: credit },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! is bounded twice.
 
 use super::purses::{Pocket, Purses};
+use super::spending::Counted;
 use super::tickets::{Record, Tickets};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 
 /// How long the first of a batch waits for others: one commit costs as much as many rows, and what
 /// waits is in the journal.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(40);
 
 /// Longest wait between two calls while the store is away.
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -32,6 +33,8 @@ pub(super) struct Settling {
     pub(super) posting: Posting,
     /// Whose leases are told when it is posted.
     pub(super) pocket: Arc<Pocket>,
+    /// What its key's limits know of it.
+    pub(super) counted: Counted,
 }
 
 /// Gives out places in the queue.
@@ -123,9 +126,12 @@ impl SettlementWriter {
         let mut posted = Vec::with_capacity(postings.len());
         for (settling, answer) in batch.drain(..).zip(answers) {
             settling.pocket.purse().posted(&settling.posting.draws);
-            if answer.is_some() {
-                posted.push(settling.posting.settlement.exchange);
-            }
+            let Some(settled) = answer else { continue };
+            posted.push(settling.posting.settlement.exchange);
+            settling.counted.posted(match settled {
+                Settled::Fresh { loss, .. } => loss,
+                Settled::Already | Settled::Conflict => NanoUsd::ZERO,
+            });
         }
         mark(&self.tickets, posted);
     }

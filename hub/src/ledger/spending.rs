@@ -1,26 +1,44 @@
 //! What each key has spent in this day and this month, in UTC, and what its running exchanges may
 //! still spend: only for keys that have a limit.
 //!
-//! The sums are read from the store when a key is first seen and counted on from there; each node
-//! counts for itself. Whoever reaches a limit, or most of it, is told on a bounded channel.
+//! What was spent stands in the ledger, and nowhere else: the sums are read from the settlements of
+//! all nodes, when a key is first seen, every [`LOOK_EVERY`] while it is in use, and before a hold
+//! that finds them older than [`KNOWN_FOR`]. In between each node counts on for itself. So a key
+//! goes beyond its limit by no more than what other nodes settle for it within [`KNOWN_FOR`], and
+//! what they hold for it at that moment. Where the store does not answer, what is known counts on:
+//! the others can then spend what they had leased, and no more.
+//!
+//! Whoever reaches a limit, or most of it, is told on a bounded channel, once by each node.
 
+mod sums;
+
+use super::orphans::Orphans;
 use super::{HoldRefused, Payer};
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use sums::{Days, Reached, Sums};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use weft_proto::causes::causes;
 use weft_proto::ids::{KeyId, UserId};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::{Clock, Timestamp};
-use weft_store::{Day, SpendLimits, SpendWanted};
+use weft_store::{SpendLimits, SpendWanted, StoreError};
 
 /// Microseconds of a day.
 const DAY_MICROS: u64 = 86_400_000_000;
-/// Parts of a limit at which somebody is told, percent.
-const TOLD_AT_PERCENT: [u8; 2] = [80, 100];
 /// Keys with limits that are kept in memory; beyond that the ones that run nothing are read again.
 const KEYS_MAX: usize = 65_536;
+/// Between two looks at what all nodes have settled for the keys in use.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a hold believes what was read.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// A key that nobody used for so long is not looked at, until it is used again.
+const IN_USE_FOR: Duration = Duration::from_secs(60);
+/// Looks take this part of the time at most, so that they do not keep the store busy.
+const LOOK_PART: u32 = 10;
 
 /// The window of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,21 +50,12 @@ pub enum Window {
 }
 
 impl Window {
-    const ALL: [Self; 2] = [Self::Day, Self::Month];
-
     /// The name in answers and alerts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Day => "day",
             Self::Month => "month",
-        }
-    }
-
-    const fn limit(self, limits: &SpendLimits) -> Option<NanoUsd> {
-        match self {
-            Self::Day => limits.day,
-            Self::Month => limits.month,
         }
     }
 }
@@ -70,83 +79,36 @@ pub struct SpendAlert {
     pub at: Timestamp,
 }
 
-/// The sums of one key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sums {
-    /// The first day of the month and the day itself, in days since 1970.
-    month: u32,
-    day: u32,
-    spent_in_month: NanoUsd,
-    spent_in_day: NanoUsd,
-    held: NanoUsd,
-    /// The percents that were told of each window.
-    told: [u8; 2],
-}
-
-impl Sums {
-    /// Begins a new day, and a new month, where one has begun.
-    pub(super) fn turn(&mut self, today: u32) {
-        let month = month_of(today).0;
-        if month != self.month {
-            self.month = month;
-            self.spent_in_month = NanoUsd::ZERO;
-            self.told[Window::Month as usize] = 0;
-        }
-        if today != self.day {
-            self.day = today;
-            self.spent_in_day = NanoUsd::ZERO;
-            self.told[Window::Day as usize] = 0;
-        }
-    }
-
-    pub(super) const fn spent(&self, window: Window) -> NanoUsd {
-        match window {
-            Window::Day => self.spent_in_day,
-            Window::Month => self.spent_in_month,
-        }
-    }
-
-    /// The window whose limit `more` would break, what runs counted as spent.
-    pub(super) fn breaks(&self, limits: &SpendLimits, more: NanoUsd) -> Option<Window> {
-        Window::ALL.into_iter().find(|window| {
-            let most = self.spent(*window).saturating_add(self.held).saturating_add(more);
-            window.limit(limits).is_some_and(|limit| most > limit)
-        })
-    }
-
-    /// Counts a charge; the percents of which windows are reached with it.
-    pub(super) fn spend(
-        &mut self,
-        limits: &SpendLimits,
-        charge: NanoUsd,
-    ) -> Vec<(Window, u8, NanoUsd)> {
-        self.spent_in_day = self.spent_in_day.saturating_add(charge);
-        self.spent_in_month = self.spent_in_month.saturating_add(charge);
-        let mut reached = Vec::new();
-        for window in Window::ALL {
-            let Some(limit) = window.limit(limits) else { continue };
-            let spent = i128::from(self.spent(window).nanos()) * 100;
-            let percent = TOLD_AT_PERCENT
-                .into_iter()
-                .rfind(|percent| spent >= i128::from(limit.nanos()) * i128::from(*percent));
-            if let Some(percent) = percent.filter(|percent| *percent > self.told[window as usize]) {
-                self.told[window as usize] = percent;
-                reached.push((window, percent, limit));
-            }
-        }
-        reached
-    }
+/// What spending is made of.
+#[derive(Debug)]
+pub(super) struct Needs {
+    pub(super) store: Arc<dyn weft_store::Ledger>,
+    pub(super) orphans: Arc<Orphans>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) alerts: mpsc::Sender<SpendAlert>,
+    pub(super) metrics: Metrics,
 }
 
 /// All keys with limits.
 #[derive(Debug)]
 pub(super) struct Spending {
-    store: Arc<dyn weft_store::Ledger>,
-    clock: Arc<dyn Clock>,
-    keys: Mutex<BTreeMap<KeyId, Sums>>,
-    alerts: mpsc::Sender<SpendAlert>,
-    metrics: Metrics,
+    needs: Needs,
+    keys: Mutex<BTreeMap<KeyId, Known>>,
 }
+
+/// One key with limits.
+#[derive(Debug)]
+struct Known {
+    /// Whose it is, with the limits that it had when it was used last.
+    payer: Payer,
+    used_at: Instant,
+    sums: Sums,
+    gate: Gate,
+}
+
+/// Held while the store is asked about a key, so that its answers come in one order; who has it at
+/// hand keeps the key from being forgotten.
+type Gate = Arc<tokio::sync::Mutex<()>>;
 
 /// What an exchange may still spend of its key's limits. Dropped, it spends nothing more.
 #[derive(Debug)]
@@ -159,17 +121,20 @@ struct Limited {
     held: NanoUsd,
 }
 
+/// A charge that was counted, and is not posted yet.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Counted(Option<(Arc<Spending>, KeyId, u32, NanoUsd)>);
+
 impl Spending {
-    pub(super) fn new(
-        store: Arc<dyn weft_store::Ledger>,
-        clock: Arc<dyn Clock>,
-        alerts: mpsc::Sender<SpendAlert>,
-        metrics: Metrics,
-    ) -> Self {
-        Self { store, clock, keys: Mutex::default(), alerts, metrics }
+    pub(super) fn new(needs: Needs) -> Self {
+        Self { needs, keys: Mutex::default() }
     }
 
     /// Counts `amount` as what an exchange may spend.
+    ///
+    /// # Cancel safety
+    /// A dropped call has counted nothing.
     pub(super) async fn hold(
         self: &Arc<Self>,
         payer: &Payer,
@@ -179,57 +144,162 @@ impl Spending {
             return Ok(SpendHold(None));
         }
         let today = self.today();
-        let known = self.keys().contains_key(&payer.key);
-        if !known {
-            let sums = self.read(payer, today).await?;
-            let mut keys = self.keys();
-            if keys.len() >= KEYS_MAX {
-                keys.retain(|_, sums| sums.held.is_positive());
-            }
-            keys.entry(payer.key).or_insert(sums);
-        }
+        let keeps_it_known = self.know(payer, today).await?;
+        let orphaned = self.needs.orphans.held_by_key(payer.key);
         let mut keys = self.keys();
-        let sums = keys.entry(payer.key).or_default();
-        sums.turn(today);
-        if let Some(window) = sums.breaks(&payer.limits, amount) {
+        let known = keys.get_mut(&payer.key).ok_or(HoldRefused::Unavailable)?;
+        let most = amount.saturating_add(orphaned);
+        if let Some(window) = known.sums.breaks(&payer.limits, most, today) {
             return Err(refused(window, today));
         }
-        sums.held = sums.held.saturating_add(amount);
+        known.sums.hold(amount);
         drop(keys);
+        drop(keeps_it_known);
         let spending = Arc::clone(self);
         Ok(SpendHold(Some(Limited { spending, payer: *payer, held: amount })))
     }
 
-    /// What the store knows of a key's day and month.
-    async fn read(&self, payer: &Payer, today: u32) -> Result<Sums, HoldRefused> {
-        let (month, next) = month_of(today);
+    /// Sees to it that the sums of a key are known, and not too old.
+    async fn know(&self, payer: &Payer, today: u32) -> Result<Gate, HoldRefused> {
+        let (gate, is_known) = {
+            let mut keys = self.keys();
+            if keys.len() >= KEYS_MAX && !keys.contains_key(&payer.key) {
+                keys.retain(|_, known| !known.sums.is_idle() || Arc::strong_count(&known.gate) > 1);
+            }
+            let known = keys.entry(payer.key).or_insert_with(|| Known::new(*payer));
+            (known.payer, known.used_at) = (*payer, Instant::now());
+            (Arc::clone(&known.gate), known.is_fresh(today))
+        };
+        if is_known {
+            return Ok(gate);
+        }
+        let asking = gate.lock().await;
+        if self.keys().get(&payer.key).is_some_and(|known| known.is_fresh(today)) {
+            drop(asking);
+            return Ok(gate);
+        }
+        if let Err(error) = self.read(payer, today).await {
+            tracing::warn!(error = %causes(&error), "what a key has spent cannot be read");
+            let mut keys = self.keys();
+            let known = keys.get_mut(&payer.key);
+            if !known.is_some_and(|known| known.sums.give_up(today, Instant::now())) {
+                return Err(HoldRefused::Unavailable);
+            }
+        }
+        drop(asking);
+        Ok(gate)
+    }
+
+    /// Reads what all nodes have settled for a key; its gate is held by the caller.
+    async fn read(&self, payer: &Payer, today: u32) -> Result<(), StoreError> {
+        let reading = match self.keys().get_mut(&payer.key) {
+            Some(known) => known.sums.begin(today, Instant::now()),
+            None => return Ok(()),
+        };
         let moment = |day: u32| Timestamp::from_micros(u64::from(day) * DAY_MICROS);
         let wanted = SpendWanted {
             user: payer.user,
             key: Some(payer.key),
-            from: moment(month),
-            until: moment(next),
+            from: moment(reading.from),
+            until: moment(reading.until),
         };
-        let days = self.store.spent(&wanted).await.map_err(|error| {
-            tracing::warn!(error = %causes(&error), "what a key has spent cannot be read");
-            HoldRefused::Unavailable
-        })?;
-        let mut sums = Sums { month, day: today, ..Sums::default() };
-        for Day { number, charged, .. } in days {
-            sums.spent_in_month = sums.spent_in_month.saturating_add(charged);
-            if number == today {
-                sums.spent_in_day = charged;
+        let days = self.needs.store.spent(&wanted).await?;
+        let days: Days = days.into_iter().map(|day| (day.number, day.charged)).collect();
+        let mut keys = self.keys();
+        let Some(known) = keys.get_mut(&payer.key) else { return Ok(()) };
+        let is_new = known.sums.is_new();
+        known.sums.end(reading, &days, Instant::now());
+        let reached = known.sums.reached(&known.payer.limits, today);
+        drop(keys);
+        // What a key had reached before it was seen here, somebody was told of before.
+        if !is_new {
+            self.tell(payer, reached);
+        }
+        Ok(())
+    }
+
+    /// Looks every few seconds at what all nodes have settled for the keys in use.
+    pub(super) async fn keep_known(&self) {
+        let mut wait = LOOK_EVERY;
+        loop {
+            tokio::time::sleep(wait).await;
+            let began = Instant::now();
+            self.look().await;
+            wait = LOOK_EVERY.max(began.elapsed().saturating_mul(LOOK_PART - 1));
+        }
+    }
+
+    /// Looks once.
+    pub(super) async fn look(&self) {
+        let today = self.today();
+        let in_use: Vec<_> = {
+            let keys = self.keys();
+            let in_use = keys.values().filter(|known| known.is_in_use());
+            in_use.map(|known| (known.payer, Arc::clone(&known.gate))).collect()
+        };
+        for (payer, gate) in in_use {
+            let asking = gate.lock().await;
+            if let Err(error) = self.read(&payer, today).await {
+                tracing::warn!(error = %causes(&error), "what keys have spent cannot be read");
+                return;
+            }
+            drop(asking);
+        }
+    }
+
+    /// Counts what this node has posted for a key whose exchange ran before.
+    pub(super) fn posted_before(&self, key: KeyId, at: Timestamp, charge: NanoUsd) {
+        if let Some(known) = self.keys().get_mut(&key) {
+            known.sums.count(day_of(at), charge);
+        }
+    }
+
+    fn tell(&self, payer: &Payer, reached: Vec<Reached>) {
+        let at = self.needs.clock.now();
+        let Payer { user, key, .. } = *payer;
+        for Reached { window, percent, spent, limit } in reached {
+            let alert = SpendAlert { user, key, window, percent, spent, limit, at };
+            tracing::info!(%key, window = window.name(), percent, %spent, "spend limit");
+            if self.needs.alerts.try_send(alert).is_err() {
+                self.needs.metrics.alert_dropped();
             }
         }
-        Ok(sums)
     }
 
     fn today(&self) -> u32 {
-        u32::try_from(self.clock.now().as_micros() / DAY_MICROS).unwrap_or(u32::MAX)
+        day_of(self.needs.clock.now())
     }
 
-    fn keys(&self) -> MutexGuard<'_, BTreeMap<KeyId, Sums>> {
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<KeyId, Known>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn new(payer: Payer) -> Self {
+        Self { payer, used_at: Instant::now(), sums: Sums::default(), gate: Gate::default() }
+    }
+
+    fn is_fresh(&self, today: u32) -> bool {
+        self.sums.read_at(today).is_some_and(|at| at.elapsed() < KNOWN_FOR)
+    }
+
+    fn is_in_use(&self) -> bool {
+        self.sums.runs() || self.used_at.elapsed() < IN_USE_FOR
+    }
+}
+
+impl Limited {
+    /// Does something with the sums of the key; they are kept for as long as something is held.
+    fn with<T>(&self, act: impl FnOnce(&mut Sums) -> T) -> T {
+        let mut keys = self.spending.keys();
+        act(&mut keys.entry(self.payer.key).or_insert_with(|| Known::new(self.payer)).sums)
+    }
+
+    /// The window whose limit a growth by `more` would break.
+    fn breaks(&self, more: NanoUsd, today: u32) -> Option<Window> {
+        let most = more.saturating_add(self.spending.needs.orphans.held_by_key(self.payer.key));
+        self.with(|sums| sums.breaks(&self.payer.limits, most, today))
     }
 }
 
@@ -237,16 +307,20 @@ impl SpendHold {
     /// Counts more, or nothing where a limit would be broken.
     pub(super) fn grow(&mut self, more: NanoUsd) -> bool {
         let Some(limited) = &mut self.0 else { return true };
+        let orphaned = limited.spending.needs.orphans.held_by_key(limited.payer.key);
         let today = limited.spending.today();
-        let mut keys = limited.spending.keys();
-        let sums = keys.entry(limited.payer.key).or_default();
-        sums.turn(today);
-        if sums.breaks(&limited.payer.limits, more).is_some() {
-            return false;
+        let limits = limited.payer.limits;
+        let grown = limited.with(|sums| {
+            let fits = sums.breaks(&limits, more.saturating_add(orphaned), today).is_none();
+            if fits {
+                sums.hold(more);
+            }
+            fits
+        });
+        if grown {
+            limited.held = limited.held.saturating_add(more);
         }
-        sums.held = sums.held.saturating_add(more);
-        limited.held = limited.held.saturating_add(more);
-        true
+        grown
     }
 
     /// Takes back what was grown.
@@ -254,47 +328,41 @@ impl SpendHold {
         let Some(limited) = &mut self.0 else { return };
         let less = less.min(limited.held);
         limited.held = limited.held.saturating_sub(less);
-        let mut keys = limited.spending.keys();
-        let sums = keys.entry(limited.payer.key).or_default();
-        sums.held = sums.held.saturating_sub(less);
+        limited.with(|sums| sums.release(less));
     }
 
     /// What a growth by `more` is refused with.
     pub(super) fn refused(&self, more: NanoUsd) -> HoldRefused {
         let Some(limited) = &self.0 else { return HoldRefused::Unavailable };
         let today = limited.spending.today();
-        let keys = limited.spending.keys();
-        let window = keys
-            .get(&limited.payer.key)
-            .and_then(|sums| sums.breaks(&limited.payer.limits, more))
-            .unwrap_or(Window::Day);
-        refused(window, today)
+        refused(limited.breaks(more, today).unwrap_or(Window::Day), today)
     }
 
-    /// Counts a charge as spent, and ends the hold.
-    pub(super) fn spend(&mut self, charge: NanoUsd) {
-        let Some(limited) = self.0.take() else { return };
-        let Limited { spending, payer, held } = limited;
-        let today = spending.today();
-        let reached = {
-            let mut keys = spending.keys();
-            let sums = keys.entry(payer.key).or_default();
-            sums.turn(today);
-            sums.held = sums.held.saturating_sub(held);
-            let reached = sums.spend(&payer.limits, charge);
-            reached
-                .into_iter()
-                .map(|(window, percent, limit)| (window, percent, limit, sums.spent(window)))
-                .collect::<Vec<_>>()
-        };
-        let at = spending.clock.now();
-        for (window, percent, limit, spent) in reached {
-            let Payer { user, key, .. } = payer;
-            let alert = SpendAlert { user, key, window, percent, spent, limit, at };
-            tracing::info!(%key, window = window.name(), percent, %spent, "spend limit");
-            if spending.alerts.try_send(alert).is_err() {
-                spending.metrics.alert_dropped();
-            }
+    /// Counts a charge as spent on the day of its settlement, and ends the hold.
+    pub(super) fn spend(&mut self, charge: NanoUsd, settled_at: Timestamp) -> Counted {
+        let Some(limited) = self.0.take() else { return Counted(None) };
+        let (today, day) = (limited.spending.today(), day_of(settled_at));
+        let reached = limited.with(|sums| {
+            sums.release(limited.held);
+            sums.settle(day, charge);
+            sums.reached(&limited.payer.limits, today)
+        });
+        limited.spending.tell(&limited.payer, reached);
+        Counted(Some((limited.spending, limited.payer.key, day, charge)))
+    }
+}
+
+impl Counted {
+    /// Of an exchange that has cost nothing.
+    pub(super) const fn nothing() -> Self {
+        Self(None)
+    }
+
+    /// The store has it: `loss` of it the user has not paid.
+    pub(super) fn posted(self, loss: NanoUsd) {
+        let Some((spending, key, day, charge)) = self.0 else { return };
+        if let Some(known) = spending.keys().get_mut(&key) {
+            known.sums.post(day, charge, loss);
         }
     }
 }
@@ -307,24 +375,14 @@ impl Drop for SpendHold {
 }
 
 fn refused(window: Window, today: u32) -> HoldRefused {
-    let until = match window {
-        Window::Day => today.saturating_add(1),
-        Window::Month => month_of(today).1,
-    };
+    let until = window.days(today).1;
     let resets_at = Timestamp::from_micros(u64::from(until) * DAY_MICROS);
     HoldRefused::SpendLimit { window, resets_at }
 }
 
-/// The first day of the month of `day`, and of the month after it, in days since 1970.
-fn month_of(day: u32) -> (u32, u32) {
-    let epoch = jiff::civil::date(1970, 1, 1);
-    let days = |date: jiff::civil::Date| {
-        let since = date.since(epoch).map_or(0, |span| span.get_days());
-        u32::try_from(since).unwrap_or(0)
-    };
-    let date = epoch.checked_add(jiff::Span::new().days(i64::from(day))).unwrap_or(epoch);
-    let first = date.first_of_month();
-    (days(first), days(date.last_of_month()).saturating_add(1))
+/// The day of a moment, in days since 1970.
+fn day_of(at: Timestamp) -> u32 {
+    u32::try_from(at.as_micros() / DAY_MICROS).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

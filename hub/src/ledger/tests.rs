@@ -1,5 +1,7 @@
 //! The ledger of a node against real stores: admission, ends, deaths, and what comes back.
 
+mod limits;
+
 use super::*;
 use crate::config::Money;
 use proptest::prelude::*;

@@ -44,7 +44,7 @@ const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// A segment that is larger was not written by this program, bytes.
 const SEGMENT_BYTES_READ_MAX: u64 = 4 * SEGMENT_BYTES_MAX;
 /// How long a record waits for the disk at most, beside the sync itself.
-const SYNC_EVERY: Duration = Duration::from_millis(2);
+const SYNC_EVERY: Duration = Duration::from_millis(4);
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]

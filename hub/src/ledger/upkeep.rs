@@ -1,12 +1,13 @@
-//! What happens beside the exchanges: purses are filled and emptied, orphans and agent legs come to
-//! their end, income vests, and the sums that must agree are held against one another.
+//! What happens beside the exchanges: purses are filled and emptied, what keys with limits have spent
+//! at other nodes is looked at, orphans and agent legs come to their end, income vests, and the sums
+//! that must agree are held against one another.
 
 use super::Ledger;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use weft_proto::causes::causes;
-use weft_store::{LegAnswer, LegState, LegVerdict, PAGE_ROWS_MAX, PageSize, StoreError};
+use weft_store::{Agreed, LegAnswer, LegState, LegVerdict, PAGE_ROWS_MAX, PageSize, StoreError};
 
 /// Between two looks at what is idle or due.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -38,6 +39,7 @@ impl Upkeep {
         let mut check = tokio::time::interval(CHECK_EVERY);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let filling = shared.purses.keep_filled();
+        let knowing = shared.spending.keep_known();
         let looking = async {
             loop {
                 tokio::select! {
@@ -51,6 +53,7 @@ impl Upkeep {
             biased;
             () = stopping.cancelled() => {}
             () = filling => {}
+            () = knowing => {}
             () = looking => {}
         }
     }
@@ -68,19 +71,35 @@ impl Upkeep {
             Ok(leases) => tracing::warn!(leases, "leases of nodes that never came back are closed"),
             Err(error) => tracing::warn!(error = %causes(&error), "old leases stay open"),
         }
-        for done in [self.expire(LegState::Open).await, self.expire(LegState::Disputed).await] {
-            if let Err(error) = done {
+        let [unclaimed, undecided, uncovered] = [
+            self.expire(LegState::Open).await,
+            self.expire(LegState::Disputed).await,
+            self.expire(LegState::Uncovered).await,
+        ]
+        .map(|expired| {
+            expired.unwrap_or_else(|error| {
                 tracing::warn!(error = %causes(&error), "agent legs that are due stay");
-            }
+                0
+            })
+        });
+        if unclaimed + undecided + uncovered > 0 {
+            // Nothing of it is wrong: it says that nobody came, and that nobody looked.
+            tracing::warn!(
+                unclaimed,
+                undecided,
+                uncovered,
+                "agent legs that nobody claimed or decided in time have ended"
+            );
         }
         if let Err(error) = self.vest().await {
             tracing::warn!(error = %causes(&error), "income that is due stays in vesting");
         }
     }
 
-    /// Ends legs that nobody claimed, or nobody decided, in time.
-    async fn expire(&self, state: LegState) -> Result<(), StoreError> {
+    /// Ends legs that nobody claimed, or nobody decided, in time; how many there were.
+    async fn expire(&self, state: LegState) -> Result<usize, StoreError> {
         let shared = &self.ledger.0;
+        let mut ended = 0;
         for _ in 0..PAGES_PER_LOOK {
             let at = shared.clock.now();
             let due = shared.store.due(state, at, PageSize::clamped(PAGE_ROWS_MAX)).await?;
@@ -98,9 +117,9 @@ impl Upkeep {
                 })
                 .collect();
             shared.store.answer(&answers).await?;
-            tracing::warn!(legs = due.len(), state = state.name(), "agent legs have expired");
+            ended += due.len();
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// Moves what has vested to wallets.
@@ -114,7 +133,27 @@ impl Upkeep {
                 break;
             }
             let exchanges: Vec<_> = due.iter().map(|agreed| agreed.settlement.exchange).collect();
-            shared.store.vest(&exchanges, at).await?;
+            let moved = shared.store.vest(&exchanges, at).await?;
+            self.check_paid(&due).await?;
+            if moved == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees that nobody was paid what no user has covered and nobody has decided: the store does not
+    /// let it become payable, and it does not come to be by itself.
+    async fn check_paid(&self, due: &[Agreed]) -> Result<(), StoreError> {
+        let shared = &self.ledger.0;
+        for agreed in due.iter().filter(|agreed| agreed.leg.paid > agreed.covered(true)) {
+            let exchange = agreed.settlement.exchange;
+            let transfers = shared.store.transfers_of(exchange.into()).await?;
+            if !agreed.is_paid_fairly(&transfers) {
+                shared.metrics.ledger_breach("paid_uncovered");
+                let paid = agreed.leg.paid;
+                tracing::error!(%exchange, %paid, "an income was paid that nobody covers");
+            }
         }
         Ok(())
     }

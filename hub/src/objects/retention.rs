@@ -1,5 +1,5 @@
-//! How long a row lives whose object nobody has deleted: providers forget stored responses and
-//! containers by themselves, and tell nobody.
+//! How long a row lives whose object nobody has deleted: providers forget stored responses,
+//! containers and batches by themselves, and tell nobody.
 //!
 //! A row that is gone refuses its object, so rows live twice as long as any provider keeps what they
 //! stand for. Files, uploads and conversations stay for ever at the provider, and so do their rows.
@@ -11,8 +11,8 @@ use weft_proto::objects::ObjectKind;
 use weft_proto::time::Timestamp;
 
 /// The kinds of which old rows are forgotten.
-pub const FORGOTTEN_KINDS: [ObjectKind; 3] =
-    [ObjectKind::Response, ObjectKind::Item, ObjectKind::Container];
+pub const FORGOTTEN_KINDS: [ObjectKind; 4] =
+    [ObjectKind::Response, ObjectKind::Item, ObjectKind::Container, ObjectKind::Batch];
 
 /// Age from which on they are: providers keep a response for thirty days.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 24 * 60 * 60);

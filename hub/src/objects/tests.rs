@@ -148,7 +148,7 @@ async fn what_providers_forget_is_forgotten_and_nothing_else() {
         left
     };
     world.objects.forget_old().await;
-    assert_eq!(left().await.len(), 12, "not a moment too early");
+    assert_eq!(left().await.len(), 14, "not a moment too early");
     world.clock.advance(Duration::from_secs(1));
     world.objects.forget_old().await;
     let expected = [
@@ -161,6 +161,7 @@ async fn what_providers_forget_is_forgotten_and_nothing_else() {
         "conversation-new",
         "container-new",
         "item-new",
+        "batch-new",
     ];
     assert_eq!(left().await, expected);
 }

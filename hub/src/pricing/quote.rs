@@ -2,11 +2,11 @@
 
 use super::SignedBook;
 use std::sync::Arc;
-use weft_proto::money::{ListPrice, NanoUsd, Ratio};
+use weft_proto::money::Ratio;
 use weft_proto::prices::{BookHash, Label, PriceBook, Rates, Wanted};
 use weft_proto::provider::Provider;
 use weft_proto::time::Timestamp;
-use weft_proto::usage::{Geo, ServiceTier, Usage};
+use weft_proto::usage::{Geo, ServiceTier};
 
 /// A price that was told, and by which everything about an exchange is priced until its end.
 #[derive(Debug, Clone)]
@@ -96,26 +96,19 @@ impl Quote {
     /// [`Rates::tier`] tells.
     #[must_use]
     pub fn rates(&self, tier: ServiceTier, geo: Geo) -> Option<Rates> {
+        self.rates_of(None, tier, geo)
+    }
+
+    /// The same of `model`, where one is named.
+    #[must_use]
+    pub fn rates_of(&self, model: Option<&str>, tier: ServiceTier, geo: Geo) -> Option<Rates> {
         self.book.book.rates(&Wanted {
             provider: self.provider,
-            model: &self.model,
+            model: model.unwrap_or(&self.model),
             place: self.place.as_ref().map(Label::as_str),
             at: self.at,
             tier,
             geo,
         })
-    }
-
-    /// The exact list price of a usage; `None` where a class of it has no price.
-    #[must_use]
-    pub fn list(&self, tier: ServiceTier, geo: Geo, usage: &Usage) -> Option<ListPrice> {
-        self.rates(tier, geo)?.list(usage)
-    }
-
-    /// What the user would pay at most for a usage that has at most `usage` of each class: for
-    /// holds. `None` where a class of it has no price, or the sum is out of range.
-    #[must_use]
-    pub fn hold(&self, tier: ServiceTier, geo: Geo, usage: &Usage) -> Option<NanoUsd> {
-        self.rates(tier, geo)?.bound(usage)?.charge(self.zone)
     }
 }

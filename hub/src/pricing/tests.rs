@@ -191,8 +191,9 @@ async fn a_new_hub_quotes_the_bundled_book_and_then_what_is_activated() {
     let quote = |pricing: &Pricing| pricing.quote(Provider::OpenAi, &model, None, at(0), half);
     let before = quote(&pricing).expect("a quote");
     let usage = Usage::NONE.with(Class::Input, 1_000_000);
-    let hold = before.hold(ServiceTier::Standard, Geo::Unstated, &usage).expect("a hold");
-    assert_eq!(hold.to_string(), "2.50", "half of the price above the threshold");
+    let rates = before.rates(ServiceTier::Standard, Geo::Unstated).expect("rates");
+    let most = rates.bound(&usage).and_then(|list| list.charge(before.zone())).expect("a charge");
+    assert_eq!(most.to_string(), "2.50", "half of the price above the threshold");
 
     let mut told = pricing.subscribe();
     let book = one_price("3");

@@ -23,6 +23,10 @@ use weft_transport::{prices, receipts};
 /// Receipts that are judged together, at most.
 const TOGETHER_MAX: usize = 512;
 
+/// How long the first of them waits for others. An agent closes an exchange a moment before the hub
+/// has posted it: looked at at once, nearly every claim would be looked at twice.
+const GATHER: Duration = Duration::from_millis(80);
+
 /// How often claims that wait for their record are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -157,7 +161,9 @@ async fn take(
             _ = look.tick(), if desk.waits() => desk.look_again().await?,
             receipt = receiver.next() => {
                 link.heard();
-                let together = gather(receipt?, &mut receiver)?;
+                let first = receipt?;
+                tokio::time::sleep(GATHER).await;
+                let together = gather(first, &mut receiver)?;
                 desk.take(together).await?
             }
         };

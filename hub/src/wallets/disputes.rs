@@ -27,7 +27,7 @@ pub enum Decision {
 impl Decision {
     const fn verdict(self) -> LegVerdict {
         match self {
-            Self::Pay(amount) => LegVerdict::Pay(amount),
+            Self::Pay(amount) => LegVerdict::Decide(amount),
             Self::Refuse => LegVerdict::Refuse,
         }
     }
@@ -43,6 +43,7 @@ impl Decision {
                 | LegState::Open
                 | LegState::Paid
                 | LegState::Disputed
+                | LegState::Uncovered
                 | LegState::Expired
                 | LegState::Refused
                 | LegState::Vested,
@@ -58,7 +59,8 @@ impl Wallets {
     /// `proves` reads the evidence.
     ///
     /// # Errors
-    /// [`NotDone::NotDisputed`] where the leg is not disputed, or was decided otherwise;
+    /// [`NotDone::NotDisputed`] where the leg is neither disputed nor uncovered, or was decided
+    /// otherwise;
     /// [`NotDone::AboveDispute`] for more than the hub's record or the agent's claim says;
     /// [`NotDone`].
     pub async fn decide(
@@ -72,7 +74,7 @@ impl Wallets {
         if decision.is_done(&agreed) {
             return Ok(agreed);
         }
-        if agreed.leg.state != LegState::Disputed {
+        if !matches!(agreed.leg.state, LegState::Disputed | LegState::Uncovered) {
             return Err(NotDone::NotDisputed(agreed.leg.state.name()));
         }
         let (verdict, amount) = match decision {

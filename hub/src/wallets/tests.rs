@@ -1,8 +1,14 @@
 use super::*;
+use weft_proto::codes::EndReason;
 use weft_proto::entropy::SeededEntropy;
+use weft_proto::ids::{AccountId, AgentId, ExchangeId, KeyId, NodeId};
 use weft_proto::money::Ratio;
 use weft_proto::time::ManualClock;
-use weft_store::{MemoryStore, Name, OWNER_TIER_DEFAULT, Owner, Party, PayoutState};
+use weft_proto::usage::{Basis, Usage};
+use weft_store::{
+    Bearer, LegAnswer, LegVerdict, MemoryStore, Metered, Name, OWNER_TIER_DEFAULT, Outlay, Owner,
+    Party, PayoutState, Posting, Served, Settlement,
+};
 
 struct House {
     store: MemoryStore,
@@ -182,6 +188,124 @@ async fn a_payout_moves_money_once_after_it_was_approved() {
     let rejected = w.reject_payout(second.id, &memo("not enough")).await.expect("rejected");
     assert_eq!(rejected.state, PayoutState::Rejected);
     assert_eq!(w.verify(None).await.expect("looked at").findings, Vec::new());
+}
+
+/// A settled exchange of one owner that charged and earned so much.
+fn posting(house: &House, seed: u64, user: UserId, owner: OwnerId, nanos: i64) -> Posting {
+    let entropy = SeededEntropy::new(seed);
+    let (clock, at) = (&*house.clock, house.clock.now());
+    Posting {
+        settlement: Settlement {
+            exchange: ExchangeId::generate(clock, &entropy),
+            user,
+            key: KeyId::generate(clock, &entropy),
+            served: Some(Served {
+                agent: AgentId::generate(clock, &entropy),
+                owner,
+                account: AccountId::generate(clock, &entropy),
+                attempt: 1,
+            }),
+            metered: Metered {
+                provider: None,
+                model: None,
+                usage: Usage::NONE,
+                basis: Basis::Reported,
+                service: 0,
+                geo: 0,
+                book: None,
+                priced_at: at,
+                zone: Ratio::ONE,
+                tier: Ratio::ONE,
+            },
+            end: EndReason::Complete,
+            outlay: Outlay {
+                charge: NanoUsd::new(nanos),
+                income: NanoUsd::new(nanos),
+                rounding: NanoUsd::ZERO,
+                bearer: Bearer::User,
+            },
+            node: NodeId::generate(clock, &entropy),
+            hold: None,
+            held: NanoUsd::ZERO,
+            settled_at: at,
+            claim_until: at,
+        },
+        draws: Vec::new(),
+        overdraft_max: NanoUsd::ZERO,
+    }
+}
+
+#[tokio::test]
+async fn income_that_vests_together_agrees_with_the_exchanges_that_it_is_of() {
+    let house = House::new();
+    let owner = house.owner().await;
+    let (ledger, w) = (house.store.ledger(), &house.wallets);
+    let alice = house.user("alice", None).await;
+    w.credit(&alice, CreditKind::Deposit, usd("1.00"), None).await.expect("paid in");
+    let of = |(seed, nanos)| posting(&house, seed, alice.id, owner, nanos);
+    let postings: Vec<_> = (1..).zip([10, 20, 30, 40, 50]).map(of).collect();
+    // An income is paid of what came in.
+    for (n, posting) in (50..).zip(&postings) {
+        let deposit = Transfer {
+            key: TransferKey {
+                subject: Subject::generate(&*house.clock, &SeededEntropy::new(n)),
+                leg: Leg::Deposit,
+                part: 0,
+            },
+            kind: TransferKind::Direct,
+            debit: LedgerAccount::House(weft_store::House::Cash),
+            credit: LedgerAccount::Paid(posting.settlement.user),
+            amount: posting.settlement.outlay.charge,
+            lease: None,
+            memo: None,
+            at: house.clock.now(),
+        };
+        let moved = ledger.transfer(&[deposit], Cover::Free, &[]).await;
+        assert_eq!(moved.expect("moved"), weft_store::Transferred::Done);
+    }
+    drop(ledger.settle(&postings).await.expect("settled"));
+    let at = house.clock.now();
+    let answers: Vec<_> = postings
+        .iter()
+        .map(|posting| LegAnswer {
+            exchange: posting.settlement.exchange,
+            verdict: LegVerdict::Pay(posting.settlement.outlay.income),
+            claim: None,
+            at,
+            due_at: at,
+        })
+        .collect();
+    drop(ledger.answer(&answers).await.expect("paid"));
+    assert_eq!(w.verify(None).await.expect("looked at").findings, []);
+    let exchanges: Vec<_> = answers.iter().map(|answer| answer.exchange).collect();
+    for vests in [&exchanges[..3], &exchanges[3..4]] {
+        ledger.vest(vests, at).await.expect("vested");
+        assert_eq!(w.verify(None).await.expect("looked at").findings, []);
+    }
+    // What leaves for the wallet otherwise is found.
+    let taken = Transfer {
+        key: TransferKey {
+            subject: Subject::generate(&*house.clock, &SeededEntropy::new(44)),
+            leg: Leg::Adjustment,
+            part: 0,
+        },
+        kind: TransferKind::Direct,
+        debit: LedgerAccount::Vesting(owner),
+        credit: LedgerAccount::Wallet(owner),
+        amount: NanoUsd::new(1),
+        lease: None,
+        memo: None,
+        at,
+    };
+    let moved = ledger.transfer(&[taken], Cover::Covered, &[]).await;
+    assert_eq!(moved.expect("moved"), Transferred::Done);
+    let findings = w.verify(None).await.expect("looked at").findings;
+    let found: Vec<_> = findings.iter().map(|finding| finding.name).collect();
+    assert_eq!(found, ["vesting_differs"]);
+    assert!(
+        findings[0].detail.contains("0.000000049 USD rest, 0.00000005 USD should"),
+        "{findings:?}"
+    );
 }
 
 #[tokio::test]

@@ -8,18 +8,23 @@
 //! | `journal_broken` | an entry of the journal does not follow the one before |
 //! | `user_leg_differs` | an exchange's transfers take from its user another amount than it was charged |
 //! | `agent_leg_differs` | an exchange's transfers give its owner another amount than was paid |
-//! | `vesting_differs` | what vested of an exchange is not what was paid for it |
+//! | `paid_uncovered` | an owner was paid more than the user of the exchange has covered, and nobody decided so |
+//! | `vesting_differs` | what rests for an owner is not what its paid exchanges come to that have not vested |
 //! | `payout_unpaid` | a payout is approved and its money did not move: approve it again |
 
 use super::Wallets;
+use std::collections::BTreeMap;
 use weft_proto::ids::ExchangeId;
 use weft_store::{
-    Agreed, Bearer, JournalEntry, LedgerAccount, Leg, LegState, PAGE_ROWS_MAX, Page, PageSize,
-    PayoutState, StoreError, Subject, Transfer, TransferKey,
+    Agreed, Bearer, JournalEntry, LedgerAccount, Leg, PAGE_ROWS_MAX, Page, PageSize, PayoutState,
+    StoreError, Subject, Transfer, TransferKey, Vesting,
 };
 
 /// The most findings of one report: whoever has more has one trouble, not many.
 const FINDINGS_MAX: usize = 1_000;
+
+/// How many exchanges' transfers are read, and in memory, at once.
+const EXCHANGES_AT_ONCE: usize = 128;
 
 /// One thing that should not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +71,7 @@ impl Wallets {
         }
         let page = Page { after, size: PageSize::clamped(PAGE_ROWS_MAX) };
         let rows = self.0.ledger.all_settlements(page).await?;
-        for row in &rows {
-            self.verify_exchange(row, &mut report).await?;
-        }
+        self.verify_exchanges(&rows, &mut report).await?;
         report.exchanges = rows.len() as u64;
         let full = rows.len() >= PAGE_ROWS_MAX as usize;
         report.next = rows.last().filter(|_| full).map(|row| row.settlement.exchange);
@@ -91,6 +94,10 @@ impl Wallets {
                 "balance_differs",
                 format!("{}: kept {kept}, its transfers give {summed} USD", found.account),
             );
+        }
+        for found in self.0.ledger.vesting().await? {
+            let Vesting { owner, kept, due } = found;
+            report.add("vesting_differs", format!("{owner}: {kept} USD rest, {due} USD should"));
         }
         Ok(())
     }
@@ -127,20 +134,36 @@ impl Wallets {
         }
     }
 
-    async fn verify_exchange(&self, row: &Agreed, report: &mut Report) -> Result<(), StoreError> {
-        let exchange = row.settlement.exchange;
-        let transfers = self.0.ledger.transfers_of(exchange.into()).await?;
-        let mut found = findings(row, &transfers);
-        if !found.is_empty() {
-            // An agent leg may have been answered between the two reads: once more, in this order.
-            let transfers = self.0.ledger.transfers_of(exchange.into()).await?;
-            if let Some(row) = self.0.ledger.settlement(exchange).await? {
-                let again = findings(&row, &transfers);
-                found.retain(|finding| again.contains(finding));
+    /// Holds exchanges, [`EXCHANGES_AT_ONCE`] at a time, against their transfers.
+    async fn verify_exchanges(
+        &self,
+        rows: &[Agreed],
+        report: &mut Report,
+    ) -> Result<(), StoreError> {
+        for rows in rows.chunks(EXCHANGES_AT_ONCE) {
+            let subjects: Vec<Subject> =
+                rows.iter().map(|row| row.settlement.exchange.into()).collect();
+            let mut transfers: BTreeMap<Subject, Vec<Transfer>> = BTreeMap::new();
+            for transfer in self.0.ledger.transfers_of_all(&subjects).await? {
+                transfers.entry(transfer.key.subject).or_default().push(transfer);
             }
-        }
-        for finding in found {
-            report.add(finding.name, finding.detail);
+            for row in rows {
+                let exchange = row.settlement.exchange;
+                let own = transfers.get(&Subject::from(exchange)).map_or(&[][..], Vec::as_slice);
+                let mut found = findings(row, own);
+                if !found.is_empty() {
+                    // An agent leg may have been answered between the two reads: once more, in this
+                    // order.
+                    let own = self.0.ledger.transfers_of(exchange.into()).await?;
+                    if let Some(row) = self.0.ledger.settlement(exchange).await? {
+                        let again = findings(&row, &own);
+                        found.retain(|finding| again.contains(finding));
+                    }
+                }
+                for finding in found {
+                    report.add(finding.name, finding.detail);
+                }
+            }
         }
         Ok(())
     }
@@ -158,7 +181,7 @@ fn findings(row: &Agreed, transfers: &[Transfer]) -> Vec<Finding> {
     let taken = sum(transfers, |one| one.key.leg == Leg::User && of_user(one.debit));
     let charged = match settlement.outlay.bearer {
         Bearer::User => settlement.outlay.charge.saturating_sub(row.loss),
-        Bearer::Hub => weft_proto::money::NanoUsd::ZERO,
+        Bearer::Hub | Bearer::Elsewhere => weft_proto::money::NanoUsd::ZERO,
     };
     if taken != i128::from(charged.nanos()) {
         let detail = format!("{exchange}: charged {} nano-USD, taken {taken}", charged.nanos());
@@ -171,11 +194,9 @@ fn findings(row: &Agreed, transfers: &[Transfer]) -> Vec<Finding> {
         let detail = format!("{exchange}: paid {paid} nano-USD, given {given}");
         found.push(Finding { name: "agent_leg_differs", detail });
     }
-    let vested = sum(transfers, |one| one.key.leg == Leg::Vesting);
-    let due = if row.leg.state == LegState::Vested { paid } else { 0 };
-    if vested != due {
-        let detail = format!("{exchange}: {due} nano-USD were to vest, {vested} did");
-        found.push(Finding { name: "vesting_differs", detail });
+    if !row.is_paid_fairly(transfers) {
+        let detail = format!("{exchange}: paid {paid} nano-USD, covered {}", row.covered(true));
+        found.push(Finding { name: "paid_uncovered", detail });
     }
     found
 }

@@ -30,8 +30,36 @@ async fn hook() -> (TcpListener, Notifier, Courier) {
     let url = format!("http://{}/weft?x=1", listener.local_addr().expect("an address"));
     let hook = Webhook::new(url.parse().expect("a URL"), Some(b"secret")).expect("a webhook");
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(7)));
-    let (notifier, courier) = webhook(Some(hook), clock);
+    let (notifier, courier) = webhook(LiveWebhook::new(Some(hook)), clock);
     (listener, notifier, courier)
+}
+
+#[tokio::test]
+async fn what_is_told_goes_to_the_webhook_that_is_in_force_then() {
+    let (mut listeners, mut hooks) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        hooks.push(Webhook::new(url.parse().expect("a URL"), None).expect("a webhook"));
+        listeners.push(listener);
+    }
+    let in_force = LiveWebhook::new(None);
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(7)));
+    let (notifier, courier) = webhook(in_force.clone(), clock);
+    notifier.notify("nobody", json!({}));
+    let stop = CancellationToken::new();
+    let seen = async {
+        let mut seen = Vec::new();
+        for (listener, hook) in listeners.into_iter().zip(hooks) {
+            in_force.replace(Some(hook));
+            notifier.notify("somebody", json!({}));
+            seen.extend(serve(listener, &[200]).await);
+        }
+        stop.cancel();
+        seen
+    };
+    let (seen, ()) = tokio::join!(seen, courier.run(stop.clone()));
+    assert!(seen.len() == 2 && seen.iter().all(|one| one.contains("somebody")), "{seen:?}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use weft_hub::terms::Terms;
 use weft_hub::trust::Trust;
 use weft_hub::tunnel::TunnelInfo;
 use weft_hub::wallets::Wallets;
-use weft_hub::webhook::webhook;
+use weft_hub::webhook::{LiveWebhook, webhook};
 use weft_proto::entropy::{Entropy, SeededEntropy};
 use weft_proto::ids::{AgentId, HubId, InviteId, OwnerId};
 use weft_proto::time::{Clock, ManualClock, Timestamp};
@@ -105,7 +105,7 @@ async fn an_agent_cannot_come_back_by_the_time_its_tunnels_are_closed() {
     let wall: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let chance: Arc<dyn Entropy> = Arc::<SeededEntropy>::clone(&entropy);
     let pricing = Pricing::open(store.price_books(), key, Arc::clone(&wall)).await.unwrap();
-    let (notifier, _courier) = webhook(None, Arc::clone(&wall));
+    let (notifier, _courier) = webhook(LiveWebhook::new(None), Arc::clone(&wall));
     let router = routes(AdminRooms {
         pricing,
         terms: Terms::load(&*store).await.unwrap(),

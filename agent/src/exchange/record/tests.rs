@@ -222,3 +222,17 @@ async fn a_record_that_is_dropped_closes_as_interrupted() {
     let close = world.close();
     assert_eq!((close.end, close.income), (End::Interrupted, NanoUsd::new(9_000)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_early_leaves_what_the_provider_took_until_it_has_it_all() {
+    let world = World::new();
+    let record = world.opened().await;
+    let nothing = record.taken().expect("nothing was taken yet");
+    record.sent(br#"{"messages":[{"content":"hello "#);
+    let half = record.taken().expect("not all of it");
+    assert_ne!(half, nothing);
+    record.sent(br#"world"}],"model":"gpt-x"}"#);
+    assert_ne!(record.taken().expect("its end has not come"), half);
+    record.sent_whole();
+    assert_eq!(record.taken(), None);
+}

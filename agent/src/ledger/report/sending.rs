@@ -102,6 +102,11 @@ impl Sending {
         Ok(())
     }
 
+    /// Whether the last round of claims has left some out.
+    pub(super) const fn is_midway(&self) -> bool {
+        self.claimed.is_some()
+    }
+
     /// Claims again what the hub had before this stream, or has had for long, without a final word.
     pub(super) async fn claim_again(&mut self, ledger: &Ledger) -> Result<(), Halted> {
         let open = ledger.unacknowledged(self.claimed, CLAIMS_AGAIN_MAX).await?;

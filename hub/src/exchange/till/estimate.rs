@@ -4,8 +4,8 @@
 //! as counted, its output as declared. An answer that its reader sees grow is held for in steps, so
 //! that a small balance need not cover the longest answer at once.
 
-use weft_proto::meter::Asked;
-use weft_proto::money::{ListPrice, NanoUsd, Ratio};
+use weft_proto::meter::{Asked, BatchedRequests};
+use weft_proto::money::{ListPrice, NanoUsd, Ratio, UnitPrice};
 use weft_proto::prices::Rates;
 use weft_proto::tables::routes::Metering;
 use weft_proto::usage::{Class, Usage};
@@ -45,7 +45,9 @@ pub(super) fn expected(asked: &Asked, metering: Metering) -> Usage {
     let usage =
         Usage::NONE.with(Class::Request, 1).with(Class::Input, bounded(asked.input_estimate));
     match metering {
-        Metering::Free | Metering::StoredResponse | Metering::BatchResults => Usage::NONE,
+        Metering::Free | Metering::StoredResponse | Metering::Batch | Metering::BatchResults => {
+            Usage::NONE
+        }
         Metering::Chat | Metering::Responses | Metering::Messages => {
             let calls = if asked.hosted_tools { TOOL_CALLS } else { 0 };
             usage
@@ -101,6 +103,18 @@ pub(super) fn price_of(rates: &Rates, usage: &Usage) -> ListPrice {
     ListPrice::from_pico(plain.pico() + dearest.pico() + tools.pico()).unwrap_or(plain)
 }
 
+/// What requests of a batch may cost by the list, at most: every token that they bring as the dearest
+/// kind of token read, every token that they may be answered.
+pub(super) fn price_of_batched(rates: &Rates, asked: &BatchedRequests) -> Option<ListPrice> {
+    let at = |class: Class| rates.price(class, asked.input_max).unwrap_or(UnitPrice::FREE);
+    let tool = at(Class::WebSearch).max(at(Class::FileSearch));
+    ListPrice::ZERO
+        .plus(asked.input, rates.dearest_input_at(asked.input_max)?)?
+        .plus(asked.output, rates.price(Class::Output, asked.input_max)?)?
+        .plus(asked.requests, at(Class::Request))?
+        .plus(asked.with_tools.saturating_mul(TOOL_CALLS), tool)
+}
+
 /// What a realtime session has cost so far, and what it is expected to cost until it has given so
 /// much output. Each of its answers reads all that was said before, and may be sound.
 pub(super) fn price_of_session(rates: &Rates, reported: &Usage, output: u64) -> ListPrice {
@@ -132,7 +146,6 @@ pub(super) fn outlay(list: ListPrice, zone: Ratio, tier: Ratio) -> Option<Outlay
 mod tests {
     use super::*;
     use weft_proto::model::ModelPattern;
-    use weft_proto::money::UnitPrice;
     use weft_proto::prices::{Draft, PriceBook, Prices, Row, Wanted};
     use weft_proto::provider::Provider;
     use weft_proto::time::Timestamp;

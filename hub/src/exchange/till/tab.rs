@@ -7,7 +7,7 @@
 //!
 //! [`settlement`]: super::super::settlement
 
-use super::super::later::{Facts, Later};
+use super::super::later::{Cut, Facts, Later, Made};
 use super::super::settlement::{Cause, Charge, End, Stage, Upstream, Verdict};
 use super::estimate::{expected, outlay, price_of, price_of_session};
 use super::{Till, metered, promise};
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use weft_proto::codes::EndReason;
 use weft_proto::ids::{ExchangeId, OwnerId};
-use weft_proto::meter::{self, AnswerFacts, AnswerMeter, Asked, Metered, RequestMeter};
+use weft_proto::meter::{self, AnswerFacts, AnswerMeter, Asked, Metered, RequestMeter, Taken};
 use weft_proto::model::ModelName;
 use weft_proto::money::{ListPrice, NanoUsd, Ratio};
 use weft_proto::prices::Label;
@@ -49,7 +49,7 @@ struct Read {
 }
 
 impl Reading {
-    pub(super) fn new(meter: RequestMeter) -> Self {
+    pub(in super::super) fn new(meter: RequestMeter) -> Self {
         Self(Arc::new(Mutex::new(Read { meter, whole: false })))
     }
 
@@ -68,8 +68,13 @@ impl Reading {
     }
 
     /// What is asked, as far as it has been read.
-    pub(super) fn asked(&self) -> Asked {
+    pub(in super::super) fn asked(&self) -> Asked {
         self.lock().meter.asked().clone()
+    }
+
+    /// Whether the answer is to be streamed.
+    fn is_streamed(&self) -> bool {
+        self.lock().meter.asked().stream
     }
 
     /// Whether that is all.
@@ -121,10 +126,14 @@ pub(in super::super) struct Tab {
     /// Something of the answer's body was handed on.
     begun: bool,
     meter: Option<AnswerMeter>,
+    /// What its provider took of the request, where it answered before it had all of it.
+    taken: Option<Taken>,
     /// Tokens of output that the hold carries.
     carried: u64,
     /// The hold is for all of the request, or has grown to be.
     held_whole: bool,
+    /// The response that the answer is of, where its provider keeps it.
+    made: Made,
     /// What the parts of a session had used when the hold was looked at last.
     folded: Usage,
     end: EndReason,
@@ -161,7 +170,9 @@ impl Tab {
             reached: Reached::Planned,
             begun: false,
             meter: None,
+            taken: None,
             carried,
+            made: Made::default(),
             folded: Usage::NONE,
             end: EndReason::Internal,
         }
@@ -211,7 +222,7 @@ impl Tab {
             tracing::error!(exchange = %self.exchange, %error, "the ticket cannot be written down");
             return Err(JournalAway);
         }
-        if self.metering == Metering::StoredResponse {
+        if matches!(self.metering, Metering::StoredResponse | Metering::BatchResults) {
             self.till.later().sent(self.exchange);
         }
         (self.served, self.reached) = (Some(served), Reached::Dispatched);
@@ -220,7 +231,18 @@ impl Tab {
 
     /// Whether the answer is made, and billed, after this one.
     pub(in super::super) fn asks_later(&self) -> bool {
-        self.metering == Metering::Responses && self.reading.asked().background
+        self.metering == Metering::Batch
+            || (self.metering == Metering::Responses && self.reading.asked().background)
+    }
+
+    /// The meter of its request.
+    pub(in super::super) fn reading(&self) -> Reading {
+        self.reading.clone()
+    }
+
+    /// Where the response becomes known that the answer is of.
+    pub(in super::super) fn made(&self) -> Made {
+        self.made.clone()
     }
 
     /// The responses that are to be billed.
@@ -256,7 +278,13 @@ impl Tab {
     /// The head of the answer has come.
     pub(in super::super) fn answers(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.reached = Reached::Answering(status);
-        self.meter = Some(AnswerMeter::new(&AnswerFacts::of(self.route, status, headers)));
+        let meter = AnswerMeter::new(&AnswerFacts::of(self.route, status, headers));
+        self.meter = Some(self.in_bands(meter));
+    }
+
+    /// The agent says what the provider took of the request: no more of it is counted.
+    pub(in super::super) const fn took(&mut self, taken: Taken) {
+        self.taken = Some(taken);
     }
 
     /// Counts bytes of the answer that were handed on. Says whether the hold carries what may
@@ -341,9 +369,7 @@ impl Tab {
     /// before any of it came: to cut it would save nothing.
     fn grows(&self) -> bool {
         match self.metering {
-            Metering::Chat | Metering::Responses | Metering::Messages => {
-                self.reading.asked().stream
-            }
+            Metering::Chat | Metering::Responses | Metering::Messages => self.reading.is_streamed(),
             Metering::Realtime => true,
             Metering::Free
             | Metering::StoredResponse
@@ -352,6 +378,7 @@ impl Tab {
             | Metering::Transcription
             | Metering::Speech
             | Metering::Container
+            | Metering::Batch
             | Metering::BatchResults => false,
         }
     }
@@ -376,6 +403,7 @@ impl Tab {
             | Metering::Transcription
             | Metering::Speech
             | Metering::Container
+            | Metering::Batch
             | Metering::BatchResults => price_of(&rates, &usage),
         });
         let wanted = list.charge(self.quote.zone()).unwrap_or(NanoUsd::MAX);
@@ -430,7 +458,13 @@ impl Tab {
         if self.served.is_none() {
             return;
         }
-        let asked = self.reading.asked();
+        let mut asked = self.reading.asked();
+        if let Some(taken) = &self.taken {
+            taken.bounds(&mut asked);
+            // What is counted for want of figures the agent has held to nothing: it had read less.
+            let told = self.meter.as_ref().is_some_and(|meter| meter.progress().usage_seen);
+            asked.whole &= told;
+        }
         if self.late
             && let Some(quote) = asked.model.as_deref().and_then(|m| self.quote.for_model(m))
         {
@@ -441,13 +475,20 @@ impl Tab {
             Some(meter) if self.begun || proper => meter.end(&asked, proper),
             Some(_) | None => meter::unanswered(self.route, &asked),
         };
-        let later = read.pending && self.metering == Metering::Responses;
+        let later = read.pending && matches!(self.metering, Metering::Responses | Metering::Batch);
         let billed = read.usage_seen || read.charged_although_refused;
         let verdict = self.end_of(self.end, read.finish_marker, billed).verdict();
         let leg = self.leg(verdict, &read);
         tracing::debug!(
             exchange = %self.exchange, ?verdict, charge = %leg.outlay.charge, "settled"
         );
+        // All of it can be read again: what it comes to, its provider says.
+        if !read.usage_seen
+            && let Some(bill) = self.made.cut(self.end)
+        {
+            let metrics = self.till.0.metrics.clone();
+            return self.till.later().cut(Cut::new(bill, hold, leg, metrics));
+        }
         self.till.charged(leg.outlay.charge, leg.metered.basis);
         // What it will have cost is known, and billed, when it has been made.
         match later.then_some(self.exchange) {
@@ -461,13 +502,14 @@ impl Tab {
     }
 
     fn leg(&self, verdict: Verdict, read: &Metered) -> UserLeg {
+        // Results that broke off are read again: what came of them is not what the batch took.
+        let again = self.metering == Metering::BatchResults && self.end != EndReason::Complete;
         let usage = match verdict.charge {
             Charge::Nothing => Usage::NONE,
+            Charge::Metered | Charge::Estimated | Charge::Bound if again => Usage::NONE,
             Charge::Metered | Charge::Estimated | Charge::Bound => read.billed(),
         };
-        let rates = self.quote.rates(read.service_tier, read.geo);
-        let whole = rates.as_ref().and_then(|rates| rates.list(&usage));
-        let list = whole.or_else(|| rates.as_ref().and_then(|rates| rates.list_priced(&usage)));
+        let (whole, list) = self.list(&usage, read);
         let amounts = list.and_then(|list| outlay(list, self.quote.zone(), self.tier));
         if whole.is_none() || amounts.is_none() {
             let model = self.quote.model();

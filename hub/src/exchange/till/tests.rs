@@ -1,5 +1,8 @@
 //! Tabs over a real ledger in memory, from the hold to the row in the store.
 
+mod batch;
+mod cut;
+
 use super::*;
 use crate::auth::Auth;
 use crate::auth::KeySecret;
@@ -15,6 +18,7 @@ use tempfile::TempDir;
 use weft_proto::codes::EndReason;
 use weft_proto::entropy::{Entropy, SeededEntropy};
 use weft_proto::ids::{AgentId, KeyId, UserId};
+use weft_proto::meter::{AnswerFacts, AnswerMeter, Taken};
 use weft_proto::provider::Provider;
 use weft_proto::tables::routes;
 use weft_proto::tables::target::Target;
@@ -496,4 +500,73 @@ async fn a_session_that_reads_more_than_it_says_is_held_for_what_it_reads() {
         assert!(!tab.sees(&[&head[..], done.as_bytes()].concat()), "it has cost 0.1 USD");
         assert_eq!(tab.carry().await.is_ok(), served, "{usd}");
     }
+}
+
+#[tokio::test]
+async fn figures_that_cannot_have_been_are_settled_at_the_bound_and_marked() {
+    let house = House::rich().await;
+    let (exchange, mut tab) = house.dispatched(CHAT).await;
+    tab.answers(StatusCode::OK, &json_answer());
+    let told = ANSWER.replace("\"prompt_tokens\":3", "\"prompt_tokens\":7000000000");
+    let told = told.replace("\"completion_tokens\":2", "\"completion_tokens\":6000000000");
+    assert!(tab.sees(told.as_bytes()));
+    tab.ended(EndReason::Complete);
+    drop(tab);
+    let settlement = house.settled(exchange).await.settlement;
+    // A token a byte and what providers add; what was asked for and a little.
+    let (read, written) = (CHAT.len() as u64 + 4_096, 10 + 64);
+    let usage = Usage::NONE.with(Class::Input, read).with(Class::Output, written);
+    assert_eq!(settlement.metered.usage, usage);
+    assert_eq!(settlement.metered.basis, Basis::Bounded);
+    let charge = i64::try_from(read * 1_000 + written * 4_000).unwrap();
+    assert_eq!(settlement.outlay.charge.nanos(), charge);
+    assert_eq!(settlement.outlay.income.nanos(), charge * 8 / 10);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_charged_as_the_document_says() {
+    const DOCUMENT: &str = include_str!("../../../docs/settlement.md");
+    assert!(DOCUMENT.contains("a token of output for every four of its bytes"));
+    let house = House::rich().await;
+    let (exchange, mut tab) = house.dispatched(&CHAT.replace("\"max_tokens\":10,", "")).await;
+    let estimate = tab.reading.asked().input_estimate;
+    let mut headers = json_answer();
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("unheard-of"));
+    tab.answers(StatusCode::OK, &headers);
+    for _ in 0..10 {
+        assert!(tab.sees(&[0x5a; 400]));
+    }
+    tab.ended(EndReason::Complete);
+    drop(tab);
+    let settlement = house.settled(exchange).await.settlement;
+    let usage = Usage::NONE.with(Class::Input, estimate).with(Class::Output, 1_000);
+    assert_eq!((settlement.metered.usage, settlement.metered.basis), (usage, Basis::Unmetered));
+    let charge = i64::try_from(estimate * 1_000 + 1_000 * 4_000).unwrap();
+    assert_eq!(settlement.outlay.charge.nanos(), charge);
+}
+
+#[tokio::test]
+async fn of_an_early_answer_without_usage_both_ends_count_what_the_provider_took() {
+    let house = House::rich().await;
+    let body = CHAT.replace("a b", &"weft ".repeat(2_000));
+    let (exchange, mut tab) = house.dispatched(&body).await;
+    let route = routes::find(Provider::OpenAi, &Method::POST, "/v1/chat/completions").unwrap();
+    let whole = tab.reading.asked().input_estimate;
+    // The agent's end: half of it went out before the answer.
+    let mut request = RequestMeter::new(&route, Some("application/json"), None);
+    request.feed(&body.as_bytes()[..body.len() / 2]);
+    let silent = ANSWER.split(r#","usage""#).next().map(|front| format!("{front}}}")).unwrap();
+    let mut meter = AnswerMeter::new(&AnswerFacts::of(route.route, StatusCode::OK, &json_answer()));
+    meter.feed(silent.as_bytes());
+    let claimed = meter.end(request.asked(), true);
+
+    tab.answers(StatusCode::OK, &json_answer());
+    assert!(tab.sees(silent.as_bytes()));
+    tab.took(Taken::of(request.asked()));
+    tab.ended(EndReason::Complete);
+    drop(tab);
+    let metered = house.settled(exchange).await.settlement.metered;
+    assert_eq!((metered.usage, metered.basis), (claimed.billed(), claimed.basis));
+    let counted = metered.usage.get(Class::Input);
+    assert!(counted > 500 && counted < whole * 6 / 10, "{counted} of {whole}");
 }

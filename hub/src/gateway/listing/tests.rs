@@ -24,6 +24,30 @@ fn id(text: &str) -> ObjectId {
 }
 
 #[test]
+fn a_batch_is_listed_in_the_shape_of_one_that_runs() {
+    let listing = listing(Provider::Anthropic, ObjectKind::Batch, Dialect::Anthropic);
+    let clock = ManualClock::new(Timestamp::from_secs(1_800_000_000));
+    let entropy = SeededEntropy::new(1);
+    let object = Object {
+        home: Home {
+            account: AccountId::generate(&clock, &entropy),
+            owner: OwnerId::generate(&clock, &entropy),
+        },
+        provider: Provider::Anthropic,
+        kind: ObjectKind::Batch,
+        id: id("msgbatch_1"),
+        user: UserId::generate(&clock, &entropy),
+        parent: None,
+        bytes: None,
+        made_at: Timestamp::from_secs(1_800_000_000),
+    };
+    let shown = listing.entry(&object);
+    assert_eq!(shown["type"], "message_batch");
+    assert_eq!(shown["created_at"], "2027-01-15T08:00:00Z");
+    assert_eq!(shown["expires_at"], "2027-01-16T08:00:00Z");
+}
+
+#[test]
 fn a_query_asks_for_a_part_in_the_words_of_its_dialect() {
     use ObjectOrder::{NewestFirst, OldestFirst};
     let plain = |order, after: Option<&str>, size| {

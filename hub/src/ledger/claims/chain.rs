@@ -19,6 +19,9 @@ use weft_store::AgentChain;
 /// it along.
 const OPENS_MAX: usize = 16_384;
 
+/// Checkpoints kept until their cosignature comes back.
+const CHECKPOINTS_MAX: usize = 64;
+
 /// A chain that does not hold, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{} at {at}", fault.reason())]
@@ -109,8 +112,9 @@ pub enum Followed {
     Checkpoint(Statement),
     /// The hub's own word of earlier, as the agent kept it.
     Acks(Box<SignedAcks>),
-    /// The hub's own cosignature of earlier.
-    Cosigned(Cosigned),
+    /// The hub's own cosignature of earlier, with the checkpoint that it is of where that was taken
+    /// on this session.
+    Cosigned(Box<Cosigned>, Option<Statement>),
 }
 
 /// One agent's chain.
@@ -123,6 +127,8 @@ pub struct Chain {
     tree: Frontier,
     last: Hash,
     opens: BTreeMap<Position, (Open, Bytes)>,
+    /// Checkpoints of this epoch by their sizes, for their cosignatures.
+    checkpoints: BTreeMap<u64, Statement>,
 }
 
 impl Chain {
@@ -137,6 +143,7 @@ impl Chain {
             tree: Frontier::new(),
             last: Hash::ZERO,
             opens: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
         }
     }
 
@@ -225,6 +232,7 @@ impl Chain {
             let first = self.epoch == 0;
             self.epoch = at.epoch;
             self.tree = Frontier::new();
+            self.checkpoints.clear();
             self.push(bytes);
             return Ok(if first { Followed::Nothing } else { Followed::Restored });
         }
@@ -256,9 +264,16 @@ impl Chain {
                 if !agrees {
                     return Err(broken(ChainFault::Checkpoint, at));
                 }
+                self.checkpoints.insert(statement.size, statement);
+                if self.checkpoints.len() > CHECKPOINTS_MAX {
+                    self.checkpoints.pop_first();
+                }
                 Followed::Checkpoint(statement)
             }
-            Body::Cosigned(cosigned) => Followed::Cosigned(cosigned),
+            Body::Cosigned(cosigned) => {
+                let statement = self.checkpoints.remove(&cosigned.size);
+                Followed::Cosigned(Box::new(cosigned), statement)
+            }
         };
         self.push(bytes);
         Ok(followed)

@@ -9,6 +9,7 @@ mod words;
 
 pub use session::{Greeted, Session, SessionError};
 
+use super::journal::Journal;
 use super::promise::Promise;
 use super::seal::TicketSealer;
 use crate::config::LiveMoney;
@@ -17,10 +18,11 @@ use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
 use weft_proto::ids::{AgentId, HubId, NodeId, OwnerId};
-use weft_proto::ledger::SigningKey;
+use weft_proto::ledger::{PublicKey, SigningKey};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::Clock;
 use weft_proto::usage::{Geo, ServiceTier, Usage};
+use weft_proto::wire::receipts::Handover;
 use weft_store::Receipts;
 
 /// What a promise's user pays for this usage; `None` where its price book is not known.
@@ -46,6 +48,8 @@ pub struct ClerkParts {
     pub sealer: TicketSealer,
     /// Signs acknowledgements and checkpoints.
     pub key: Arc<SigningKey>,
+    /// The words by which earlier keys vouch for it, the oldest first.
+    pub handovers: Arc<[Handover]>,
     /// The windows of claims and disputes.
     pub money: LiveMoney,
     /// Wall-clock time.
@@ -58,15 +62,23 @@ impl fmt::Debug for ClerkParts {
     }
 }
 
+impl ClerkParts {
+    /// Whether this hub signs, or signed, with `key`.
+    pub(super) fn is_own(&self, key: &PublicKey) -> bool {
+        let before = self.handovers.iter().any(|word| word.from == *key.as_bytes());
+        before || *key == self.key.public()
+    }
+}
+
 /// Takes receipts. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Clerk(Arc<ClerkParts>);
+pub struct Clerk(Arc<ClerkParts>, Arc<Journal>);
 
 impl Clerk {
     /// A clerk with these parts.
     #[must_use]
     pub fn new(parts: ClerkParts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(parts), Arc::new(Journal::default()))
     }
 
     /// A session with an agent, whose ledger has not greeted yet.

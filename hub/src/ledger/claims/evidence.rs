@@ -7,12 +7,13 @@
 //! the hub had taken it, and the entry that does not follow. [`Evidence::finds`] judges them anew.
 
 use super::chain::{Chain, ChainBroken, Claim};
-use super::judge::{Facts, Judged, judge};
+use super::judge::{Facts, Judged, Remark, judge};
 use super::record::Record;
 use super::seal::TicketSealer;
 use bytes::Bytes;
 use weft_proto::ids::{AgentId, HubId};
-use weft_proto::ledger::{Entry, Hash, PublicKey, SignedAcks};
+use weft_proto::ledger::note::Statement;
+use weft_proto::ledger::{Cosigned, Entry, Hash, PublicKey, SignedAcks};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::Timestamp;
 use weft_proto::wire::receipts::ChainFault;
@@ -48,6 +49,8 @@ pub struct Evidence {
     pub taken: Option<AgentChain>,
     /// The entry that does not follow it.
     pub entry: Option<Bytes>,
+    /// The text of the checkpoint that the entry is a cosignature of.
+    pub statement: Option<String>,
     /// The agent's own key and head, as it greeted: the head's epoch, size and last leaf.
     pub greeted: Option<(PublicKey, u64, u64, Hash)>,
 }
@@ -58,6 +61,7 @@ const RECORD: u8 = 3;
 const TAKEN: u8 = 4;
 const ENTRY: u8 = 5;
 const GREETED: u8 = 6;
+const STATEMENT: u8 = 7;
 
 impl Evidence {
     /// Nothing yet.
@@ -70,6 +74,7 @@ impl Evidence {
             record: None,
             taken: None,
             entry: None,
+            statement: None,
             greeted: None,
         }
     }
@@ -130,6 +135,9 @@ impl Evidence {
         if let Some(entry) = &self.entry {
             part(ENTRY, entry);
         }
+        if let Some(statement) = &self.statement {
+            part(STATEMENT, statement.as_bytes());
+        }
         if let Some((key, epoch, size, leaf)) = &self.greeted {
             let numbers = [epoch.to_be_bytes(), size.to_be_bytes()].concat();
             part(GREETED, &[&key.as_bytes()[..], &numbers, leaf.as_bytes()].concat());
@@ -160,6 +168,10 @@ impl Evidence {
                 RECORD => evidence.record = Some(Record::decode(part).ok_or(BadEvidence)?),
                 TAKEN => evidence.taken = Some(taken(agent, part).ok_or(BadEvidence)?),
                 ENTRY => evidence.entry = Some(Bytes::copy_from_slice(part)),
+                STATEMENT => {
+                    let text = str::from_utf8(part).map_err(|_| BadEvidence)?;
+                    evidence.statement = Some(text.to_owned());
+                }
                 GREETED => evidence.greeted = Some(greeted(part).ok_or(BadEvidence)?),
                 _ => return Err(BadEvidence),
             }
@@ -180,10 +192,10 @@ impl Evidence {
         &self,
         hub: HubId,
         sealer: &TicketSealer,
-        hub_key: &PublicKey,
+        hub_keys: &[PublicKey],
     ) -> Option<&'static str> {
         if let Some(entry) = &self.entry {
-            return self.finds_in_chain(entry, hub, hub_key);
+            return self.finds_in_chain(entry, hub, hub_keys);
         }
         if let (Some((key, epoch, size, leaf)), Some(taken)) = (self.greeted, &self.taken) {
             if *key.as_bytes() != taken.key {
@@ -209,10 +221,14 @@ impl Evidence {
         match judge(&claim, &facts) {
             Judged::Refuse(cause) => Some(cause.name()),
             Judged::Dispute(difference) => Some(difference.name()),
+            Judged::Pay(amount) => {
+                let remark = self.record.as_ref().and_then(|record| Remark::on(record, amount));
+                remark.map(Remark::name)
+            }
             Judged::Nothing
             | Judged::Before { .. }
-            | Judged::Pay(_)
             | Judged::Prove(_)
+            | Judged::Unproven
             | Judged::Wait(_) => None,
         }
     }
@@ -235,7 +251,12 @@ impl Evidence {
         Self::decode(bytes).ok().filter(|kept| kept.is_about(claim))?.claimed()
     }
 
-    fn finds_in_chain(&self, entry: &Bytes, hub: HubId, key: &PublicKey) -> Option<&'static str> {
+    fn finds_in_chain(
+        &self,
+        entry: &Bytes,
+        hub: HubId,
+        keys: &[PublicKey],
+    ) -> Option<&'static str> {
         if let Some(taken) = &self.taken {
             let mut chain = Chain::resume(taken, hub)?;
             return match chain.follow(entry) {
@@ -243,9 +264,15 @@ impl Evidence {
                 Ok(_) => None,
             };
         }
-        // The hub's own word, of which it has no record.
+        // The hub's own word, of which it has no record: under a checkpoint, or on closes.
+        if let Some(text) = &self.statement {
+            let statement = Statement::parse(text).ok().filter(|one| one.agent == self.agent)?;
+            let cosigned = cosigned_of(entry).filter(|cosigned| keys.contains(&cosigned.key))?;
+            let holds = cosigned.cosignature.holds(&statement, &cosigned.key);
+            return holds.then_some(HUB_RESTORED);
+        }
         let acks = acks_of(entry)?;
-        (acks.key == *key && acks.is_signed()).then_some(HUB_RESTORED)
+        (keys.contains(&acks.key) && acks.is_signed()).then_some(HUB_RESTORED)
     }
 
     fn claim(&self) -> Option<Claim> {
@@ -287,6 +314,17 @@ fn acks_of(entry: &Bytes) -> Option<SignedAcks> {
         | weft_proto::ledger::Body::Close(_)
         | weft_proto::ledger::Body::Checkpoint(_)
         | weft_proto::ledger::Body::Cosigned(_) => None,
+    }
+}
+
+fn cosigned_of(entry: &Bytes) -> Option<Cosigned> {
+    match Entry::decode(entry).ok()?.body {
+        weft_proto::ledger::Body::Cosigned(cosigned) => Some(cosigned),
+        weft_proto::ledger::Body::Epoch(_)
+        | weft_proto::ledger::Body::Open(_)
+        | weft_proto::ledger::Body::Close(_)
+        | weft_proto::ledger::Body::Acks(_)
+        | weft_proto::ledger::Body::Checkpoint(_) => None,
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Judged {
     Refuse(Cause),
     /// No record: the ticket alone proves it, and this much is paid from suspense.
     Prove(NanoUsd),
+    /// Neither side knows what happened. It earns nothing, and accuses nobody.
+    Unproven,
     /// Not yet.
     Wait(Waiting),
 }
@@ -81,8 +83,9 @@ pub enum Cause {
     WithoutTerms,
     /// The claim is less than nothing.
     Negative,
-    /// The agent does not know what happened, and neither does the hub.
-    Unproven,
+    /// The read was given up with the process that had sent it, and another one bills the same
+    /// response. That accuses nobody.
+    Superseded,
 }
 
 impl Cause {
@@ -96,7 +99,7 @@ impl Cause {
         Self::NotServed,
         Self::WithoutTerms,
         Self::Negative,
-        Self::Unproven,
+        Self::Superseded,
     ];
 
     /// The finding's name.
@@ -111,7 +114,7 @@ impl Cause {
             Self::NotServed => "not_served",
             Self::WithoutTerms => "claim_without_terms",
             Self::Negative => "negative_claim",
-            Self::Unproven => "unproven_claim",
+            Self::Superseded => "superseded_read",
         }
     }
 }
@@ -154,6 +157,40 @@ impl Difference {
     }
 }
 
+/// What there is to say of a claim that agrees with the record: the name of a finding, which keeps
+/// what the agent claimed and what the hub knew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remark {
+    /// The user has not covered what is claimed. That is the user's doing: it accuses nobody.
+    Uncovered,
+    /// The answer reported more than its request can have led to; it is settled at the bound. The
+    /// answer came by this agent.
+    UsageBounded,
+}
+
+impl Remark {
+    /// All remarks.
+    pub const ALL: [Self; 2] = [Self::Uncovered, Self::UsageBounded];
+
+    /// The finding's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Uncovered => "uncovered",
+            Self::UsageBounded => "inflated_usage",
+        }
+    }
+
+    /// What there is to say where the record pays a claim `amount`.
+    #[must_use]
+    pub fn on(record: &Record, amount: NanoUsd) -> Option<Self> {
+        if record.covered.is_some_and(|covered| amount > covered) {
+            return Some(Self::Uncovered);
+        }
+        (record.basis == Basis::Bounded).then_some(Self::UsageBounded)
+    }
+}
+
 /// Decides.
 #[must_use]
 pub fn judge(claim: &Claim, facts: &Facts<'_>) -> Judged {
@@ -190,6 +227,12 @@ const fn not_its(claim: &Claim, cause: Cause) -> Judged {
 }
 
 fn against(claim: &Claim, record: &Record, agent: AgentId) -> Judged {
+    if record.elsewhere {
+        return match claim.close.end {
+            End::Interrupted => Judged::Nothing,
+            End::Proper | End::Cut { .. } => nothing_or(claim, Cause::Superseded),
+        };
+    }
     let Some((served_by, account, attempt)) = record.served else {
         return not_its(claim, Cause::NotServed);
     };
@@ -206,11 +249,14 @@ fn against(claim: &Claim, record: &Record, agent: AgentId) -> Judged {
     match stand.state {
         LegState::Absent => not_its(claim, Cause::NotServed),
         LegState::Open => compare(claim, record),
-        // Nobody had claimed, or nobody had decided about this very claim.
-        LegState::Expired if stand.claim.is_none_or(|before| is_again(claim, &before)) => {
+        // Nobody had claimed, or nobody had decided about this very claim; or its user had not paid,
+        // and may have since.
+        LegState::Expired | LegState::Uncovered
+            if stand.claim.is_none_or(|before| is_again(claim, &before)) =>
+        {
             compare(claim, record)
         }
-        LegState::Expired => Judged::Refuse(Cause::DoubleClaim),
+        LegState::Expired | LegState::Uncovered => Judged::Refuse(Cause::DoubleClaim),
         LegState::Paid | LegState::Vested | LegState::Disputed | LegState::Refused => {
             if stand.claim.is_none_or(|before| is_again(claim, &before)) {
                 Judged::Before { state: stand.state, paid: stand.paid }
@@ -317,7 +363,7 @@ fn without(claim: &Claim, facts: &Facts<'_>) -> Judged {
         (End::Interrupted, Some(_)) if facts.now < facts.wait_until => {
             Judged::Wait(Waiting::Settlement)
         }
-        (End::Interrupted, Some(_)) => Judged::Refuse(Cause::Unproven),
+        (End::Interrupted, Some(_)) => Judged::Unproven,
         (_, None) => Judged::Refuse(Cause::WithoutTerms),
     }
 }

@@ -4,10 +4,16 @@ use weft_proto::codes::EndReason;
 use weft_proto::ids::{AccountId, AgentId};
 use weft_proto::money::NanoUsd;
 use weft_proto::usage::{Basis, Class, Usage};
-use weft_store::{Agreed, ClaimRef, LegState};
+use weft_store::{Agreed, Bearer, ClaimRef, LegState};
 
 /// The layout's version.
 const VERSION: u8 = 1;
+
+/// The version of a record whose exchange another one bills; otherwise the same.
+const VERSION_ELSEWHERE: u8 = 2;
+
+/// The version of a record whose user has not covered all of the income: what it has comes first.
+const VERSION_UNCOVERED: u8 = 3;
 
 /// How the agent leg stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +45,10 @@ pub struct Record {
     pub income: NanoUsd,
     /// How the agent leg stands.
     pub stand: Stand,
+    /// Whether another exchange bills what it brought: it was given up, and earns nothing.
+    pub elsewhere: bool,
+    /// What of the income the user has covered; `None` where that is all of it.
+    pub covered: Option<NanoUsd>,
 }
 
 impl From<&Agreed> for Record {
@@ -57,6 +67,9 @@ impl From<&Agreed> for Record {
                 paid: agreed.leg.paid,
                 claim: agreed.leg.claim,
             },
+            elsewhere: settlement.outlay.bearer == Bearer::Elsewhere,
+            covered: Some(agreed.covered(false))
+                .filter(|covered| *covered < settlement.outlay.income),
         }
     }
 }
@@ -83,7 +96,14 @@ impl Record {
     /// The form in which evidence keeps it. Integers are big-endian; a flag says what follows.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
+        let mut out = match self.covered {
+            Some(covered) => {
+                let mut out = vec![VERSION_UNCOVERED];
+                out.extend_from_slice(&covered.nanos().to_be_bytes());
+                out
+            }
+            None => vec![if self.elsewhere { VERSION_ELSEWHERE } else { VERSION }],
+        };
         match self.served {
             None => out.push(0),
             Some((agent, account, attempt)) => {
@@ -122,9 +142,15 @@ impl Record {
             rest = behind;
             Some(taken)
         };
-        if take(1)? != [VERSION] {
-            return None;
-        }
+        let (elsewhere, covered) = match take(1)? {
+            [VERSION] => (false, None),
+            [VERSION_ELSEWHERE] => (true, None),
+            [VERSION_UNCOVERED] => {
+                let covered = i64::from_be_bytes(take(8)?.try_into().ok()?);
+                (false, Some(NanoUsd::new(covered)))
+            }
+            _ => return None,
+        };
         let served = match take(1)? {
             [0] => None,
             [1] => Some((
@@ -165,6 +191,8 @@ impl Record {
             geo,
             income,
             stand: Stand { state, paid, claim },
+            elsewhere,
+            covered,
         })
     }
 }

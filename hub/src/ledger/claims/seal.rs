@@ -4,42 +4,17 @@
 //! hub's user alone. Nodes of one hub share the file: any of them takes any other's tickets. Agents
 //! never have it.
 
+use crate::keyfile::{self, KeyFileError};
 use aws_lc_rs::hmac;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use weft_proto::entropy::Entropy;
 use weft_proto::wire::ticket::Ticket;
-use zeroize::Zeroizing;
 
 /// The file of the key, inside the data directory.
 pub const TICKET_KEY_FILE: &str = "ticket.key";
 /// Length of the key, bytes.
 const KEY_BYTES: usize = 32;
-/// Readable by the hub's user alone.
-const PRIVATE_MODE: u32 = 0o600;
-
-/// Why there is no ticket key.
-#[derive(Debug, thiserror::Error)]
-pub enum TicketKeyError {
-    /// The file cannot be read or made.
-    #[error("{} cannot be used", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file holds no key. It is not made anew: claims under it would be refused.
-    #[error("{} is damaged: restore it from a backup", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-}
 
 /// Seals tickets, and tells its own from others. Its `Debug` shows nothing of the key.
 #[derive(Clone)]
@@ -61,41 +36,17 @@ impl TicketSealer {
     /// Reads the key of the data directory; makes one where there is none. Blocks on the disk.
     ///
     /// # Errors
-    /// [`TicketKeyError`].
-    pub fn open(data: &Path, entropy: &dyn Entropy) -> Result<Self, TicketKeyError> {
-        match Self::existing(data) {
-            Err(TicketKeyError::File { path, source }) if source.kind() == ErrorKind::NotFound => {
-                let failed = |source| TicketKeyError::File { path: path.clone(), source };
-                let mut key = Zeroizing::new([0_u8; KEY_BYTES]);
-                entropy.fill(&mut *key);
-                OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(PRIVATE_MODE)
-                    .open(&path)
-                    .and_then(|mut file| file.write_all(&*key).and_then(|()| file.sync_all()))
-                    .and_then(|()| File::open(data)?.sync_all())
-                    .map_err(failed)?;
-                Ok(Self::new(&key))
-            }
-            opened => opened,
-        }
+    /// [`KeyFileError`].
+    pub fn open(data: &Path, entropy: &dyn Entropy) -> Result<Self, KeyFileError> {
+        keyfile::open::<KEY_BYTES>(data, TICKET_KEY_FILE, entropy).map(|key| Self::new(&key))
     }
 
     /// Reads the key of the data directory, and never makes one. Blocks on the disk.
     ///
     /// # Errors
-    /// [`TicketKeyError`].
-    pub fn existing(data: &Path) -> Result<Self, TicketKeyError> {
-        let path = data.join(TICKET_KEY_FILE);
-        let failed = |source| TicketKeyError::File { path: path.clone(), source };
-        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
-        let file = File::open(&path).map_err(failed)?;
-        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-        match <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()) {
-            Ok(key) => Ok(Self::new(key)),
-            Err(_) => Err(TicketKeyError::Damaged { path }),
-        }
+    /// [`KeyFileError`].
+    pub fn existing(data: &Path) -> Result<Self, KeyFileError> {
+        keyfile::existing::<KEY_BYTES>(data, TICKET_KEY_FILE).map(|key| Self::new(&key))
     }
 
     /// Puts the MAC on a ticket. One without terms has none.
@@ -115,7 +66,6 @@ impl TicketSealer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
     use weft_proto::entropy::SeededEntropy;
     use weft_proto::ids::{AccountId, ExchangeId, LeaseId};
     use weft_proto::money::{NanoUsd, Ratio};
@@ -173,17 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_made_once_for_the_hub_alone_and_a_damaged_one_is_never_replaced() {
+    fn the_key_is_made_once_and_a_damaged_one_is_never_replaced() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut sealed = ticket();
         TicketSealer::open(dir.path(), &SeededEntropy::new(1)).expect("made").seal(&mut sealed);
         let again = TicketSealer::open(dir.path(), &SeededEntropy::new(2)).expect("read");
         assert!(again.holds(&sealed));
         let path = dir.path().join(TICKET_KEY_FILE);
-        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
         std::fs::write(&path, "short").expect("written");
         let damaged = TicketSealer::open(dir.path(), &SeededEntropy::new(3));
-        assert!(matches!(damaged, Err(TicketKeyError::Damaged { .. })), "{damaged:?}");
+        assert!(matches!(damaged, Err(KeyFileError::Damaged { .. })), "{damaged:?}");
     }
 }

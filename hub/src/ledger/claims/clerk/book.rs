@@ -5,13 +5,12 @@ use super::super::promise::Promise;
 use super::Clerk;
 use crate::ledger::{Orphan, UserLeg};
 use weft_proto::codes::EndReason;
-use weft_proto::ids::{AgentId, KeyId, OwnerId, UserId};
+use weft_proto::ids::{AgentId, KeyId, LeaseId, OwnerId, UserId};
 use weft_proto::ledger::End;
 use weft_proto::model::ModelName;
 use weft_proto::money::{NanoUsd, Ratio};
 use weft_proto::time::Timestamp;
 use weft_proto::usage::ServiceTier;
-use weft_proto::wire::ticket::Terms;
 use weft_store::{
     Bearer, ClaimRef, LedgerAccount, LegAnswer, LegVerdict, Metered, Outlay, Posting, Served,
     Settlement, StoreError,
@@ -39,8 +38,8 @@ impl Clerk {
     }
 
     /// Whether a node may still settle the exchange of a claim: its lease is in use.
-    pub(super) async fn may_settle(&self, terms: &Terms) -> Result<bool, StoreError> {
-        Ok(self.0.store.find_lease(terms.lease).await?.is_some_and(|lease| lease.open))
+    pub(super) async fn may_settle(&self, lease: LeaseId) -> Result<bool, StoreError> {
+        Ok(self.0.store.find_lease(lease).await?.is_some_and(|lease| lease.open))
     }
 
     /// A settlement that no record of the hub's own meets: the hub bears the income.
@@ -119,10 +118,11 @@ impl Clerk {
         // What the agent claims is what it was worth; what the user pays for it is the hub's sum.
         let (usage, tier, geo) = (claim.close.usage, claim.close.tier, claim.close.geo);
         let (zone, share) = (promise.zone, promise.tier);
+        let listed = Promise { zone: Ratio::ONE, ..promise.clone() };
         let charge = (self.0.charge_of)(promise, usage, tier, geo).await;
-        // Without the book it names its cap: what that usage earns, the hub can tell.
-        if let (None, Some(charge)) = (claim.close.list, charge) {
-            income = income.min(earned(charge, zone, share));
+        // Whatever price it names, and be it none: what that usage earns, the hub can tell.
+        if let Some(list) = (self.0.charge_of)(listed, usage, tier, geo).await {
+            income = income.min(earned(list, share));
         }
         let charge = charge.unwrap_or(income);
         Some(UserLeg {
@@ -140,12 +140,9 @@ impl Clerk {
     }
 }
 
-/// The owner's share of what a user was charged by its own.
-fn earned(charge: NanoUsd, zone: Ratio, share: Ratio) -> NanoUsd {
-    if zone == Ratio::ZERO {
-        return NanoUsd::MAX;
-    }
-    let earned = i128::from(charge.nanos()) * i128::from(share.ppm()) / i128::from(zone.ppm());
+/// The owner's share of a list price.
+fn earned(list: NanoUsd, share: Ratio) -> NanoUsd {
+    let earned = i128::from(list.nanos()) * i128::from(share.ppm()) / i128::from(Ratio::ONE.ppm());
     NanoUsd::new(i64::try_from(earned).unwrap_or(i64::MAX))
 }
 

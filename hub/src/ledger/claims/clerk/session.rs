@@ -2,24 +2,25 @@
 
 use super::super::chain::{Chain, ChainBroken, Claim, Followed};
 use super::super::evidence::{Evidence, name_of};
-use super::super::judge::{Cause, Facts, Judged, Waiting, judge};
+use super::super::journal::JournalError;
+use super::super::judge::{Cause, Facts, Judged, Remark, Waiting, judge};
 use super::super::record::Record;
 use super::Clerk;
 use super::book::reference;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use weft_proto::ids::{AgentId, OwnerId};
-use weft_proto::ledger::{Hash, Position, PublicKey, Signature};
+use weft_proto::ids::{AgentId, ExchangeId, LeaseId, OwnerId};
+use weft_proto::ledger::{Hash, HubHead, Position, PublicKey, Signature};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::Timestamp;
 use weft_proto::wire::control::HubMessage;
 use weft_proto::wire::receipts::{
-    Ack, AgentLedger, ChainFault, Handover, HubLedger, LedgerFault, Receipt, Verdict,
+    Accepted, Ack, AgentLedger, ChainFault, Handover, HubLedger, LedgerFault, Receipt, Verdict,
 };
 use weft_store::{
-    AgentChain, Finding, JournalKind, JournalNote, LegAnswer, LegAnswered, LegState, LegVerdict,
-    Posting, Settled, StoreError,
+    AgentChain, AgentLeg, Agreed, Finding, JournalKind, JournalNote, LegAnswer, LegAnswered,
+    LegState, LegVerdict, Posting, Settled, StoreError,
 };
 
 /// How long a claim without a record waits for one before the ticket alone decides.
@@ -37,6 +38,9 @@ pub enum SessionError {
     /// The store failed: what was not acknowledged comes again.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The hub's own journal cannot be shown.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Another node has taken receipts of the same agent meanwhile.
     #[error("another session takes the agent's receipts")]
     Elsewhere,
@@ -81,6 +85,8 @@ pub struct Session {
     /// A broken chain ends the session's receipts.
     over: bool,
     pub(super) restored: bool,
+    /// The newest head of the hub's own journal that was met in the agent's chain and stands.
+    pub(super) stands: Option<HubHead>,
 }
 
 impl Session {
@@ -95,6 +101,7 @@ impl Session {
             said: BTreeSet::new(),
             over: false,
             restored: false,
+            stands: None,
         }
     }
 
@@ -143,11 +150,14 @@ impl Session {
                 chain
             }
         };
-        let accepted = chain.head();
+        let accepted = chain.head().map(|head| {
+            let text = Accepted::signed(self.agent, &head);
+            Accepted { head, signature: *parts.key.sign(&text).as_bytes() }
+        });
         self.chain = Some(chain);
         Ok(Greeted::Welcome(HubLedger {
             key: *parts.key.public().as_bytes(),
-            handover: None,
+            handovers: parts.handovers.to_vec(),
             accepted,
         }))
     }
@@ -195,6 +205,7 @@ impl Session {
     pub async fn take(&mut self, receipts: Vec<Receipt>) -> Result<Vec<HubMessage>, SessionError> {
         let mut chain = self.chain.take().ok_or(SessionError::NotGreeted)?;
         let (mut claims, mut statements, mut words) = (Vec::<Claim>::new(), Vec::new(), Vec::new());
+        let mut heads = Vec::new();
         let mut broken = None;
         for receipt in receipts {
             let step = match receipt {
@@ -204,7 +215,11 @@ impl Session {
                         Ok(())
                     }
                     Ok(Followed::Checkpoint(statement)) => {
-                        statements.push((statement, entry));
+                        statements.push(statement);
+                        Ok(())
+                    }
+                    Ok(Followed::Cosigned(cosigned, statement)) => {
+                        heads.extend(statement.map(|statement| (statement, cosigned, entry)));
                         Ok(())
                     }
                     Ok(Followed::Acks(acks)) => {
@@ -215,7 +230,7 @@ impl Session {
                         tracing::warn!(agent = %self.agent, "the agent's ledger began a new epoch");
                         Ok(())
                     }
-                    Ok(Followed::Nothing | Followed::Cosigned(_)) => Ok(()),
+                    Ok(Followed::Nothing) => Ok(()),
                     Err(broken) => Err((broken, Evidence::of_chain(self.agent, &chain, entry))),
                 },
                 Receipt::Claim { open, close } => {
@@ -243,8 +258,11 @@ impl Session {
         }
         let mut messages = Vec::new();
         self.advance(&chain).await?;
-        for (statement, entry) in statements {
-            messages.push(self.cosign(&statement, entry).await?);
+        for (statement, cosigned, entry) in heads {
+            self.own_head(&statement, &cosigned, entry).await?;
+        }
+        for statement in statements {
+            messages.push(self.cosign(&statement).await?);
         }
         self.say(acks, &mut messages);
         if let Some((ChainBroken { fault, at }, evidence)) = broken {
@@ -286,8 +304,11 @@ impl Session {
         let mut acks = Vec::new();
         let (mut answers, mut answered) = (Vec::<LegAnswer>::new(), Vec::new());
         let (mut postings, mut proven) = (Vec::<Posting>::new(), Vec::new());
+        let records = self.records(&claims).await?;
+        let mut leases = BTreeMap::new();
         for claim in claims {
-            let (record, judged) = self.judged(&claim).await?;
+            let record = records.get(&claim.exchange()).cloned();
+            let (record, judged) = self.judged(&claim, record, &mut leases).await?;
             if !matches!(judged, Judged::Wait(_)) {
                 self.waiting.remove(&claim.position);
             }
@@ -303,9 +324,7 @@ impl Session {
                     answers.push(self.clerk.answer(&claim, LegVerdict::Dispute));
                     answered.push((claim, record));
                 }
-                Judged::Refuse(Cause::Unproven) => {
-                    // It says itself that it knows nothing, and neither does the hub: that accuses
-                    // nobody.
+                Judged::Unproven => {
                     tracing::info!(
                         agent = %self.agent, exchange = %claim.exchange(),
                         "a claim that nothing proves is refused"
@@ -346,10 +365,14 @@ impl Session {
             let outcome = self.clerk.0.store.answer(&answers).await?;
             for ((claim, record), outcome) in answered.into_iter().zip(outcome) {
                 match outcome {
-                    LegAnswered::Done(leg) => acks.push(ack_of(&claim, leg.state, leg.paid)),
+                    LegAnswered::Done(leg) => {
+                        self.remark(&claim, record.as_ref(), &leg).await?;
+                        acks.push(ack_of(&claim, leg.state, leg.paid));
+                    }
                     LegAnswered::Already(leg) => {
                         let same = leg.claim.is_none_or(|before| before == reference(&claim));
-                        if same {
+                        // Its user has not paid meanwhile; that it is the same claim is judged.
+                        if same || leg.state == LegState::Uncovered {
                             acks.push(ack_of(&claim, leg.state, leg.paid));
                         } else {
                             let mut stood = record;
@@ -370,11 +393,43 @@ impl Session {
         Ok(acks)
     }
 
-    /// The record of a claim as it stands, and what is to be done.
-    async fn judged(&self, claim: &Claim) -> Result<(Option<Record>, Judged), SessionError> {
+    /// Keeps what there is to say of a claim that agrees with the record and is answered so.
+    async fn remark(
+        &self,
+        claim: &Claim,
+        record: Option<&Record>,
+        leg: &AgentLeg,
+    ) -> Result<(), SessionError> {
+        let Some(record) = record.filter(|record| record.stand.state == LegState::Open) else {
+            return Ok(());
+        };
+        let remark = match leg.state {
+            LegState::Uncovered => Remark::Uncovered,
+            // What was owed may have been paid back before the first claim came: nothing to say.
+            LegState::Paid if Remark::on(record, leg.paid) == Some(Remark::UsageBounded) => {
+                Remark::UsageBounded
+            }
+            LegState::Absent
+            | LegState::Open
+            | LegState::Paid
+            | LegState::Disputed
+            | LegState::Expired
+            | LegState::Refused
+            | LegState::Vested => return Ok(()),
+        };
+        self.keep_claim(remark.name(), claim, Some(record)).await
+    }
+
+    /// The record of a claim as it stands, and what is to be done. `leases` says of those that were
+    /// looked up whether a node may still settle by them.
+    async fn judged(
+        &self,
+        claim: &Claim,
+        mut record: Option<Record>,
+        leases: &mut BTreeMap<LeaseId, bool>,
+    ) -> Result<(Option<Record>, Judged), SessionError> {
         let parts = &self.clerk.0;
         let now = self.now();
-        let mut record = self.record(claim).await?;
         let mut may_settle = false;
         let mut wait_until = now;
         if record.is_none() {
@@ -389,7 +444,7 @@ impl Session {
                     record = self.record(claim).await?;
                 } else {
                     may_settle = now < since.after(SETTLE_GRACE)
-                        || (now < wait_until && self.clerk.may_settle(terms).await?);
+                        || (now < wait_until && self.may_settle(terms.lease, leases).await?);
                 }
             }
         }
@@ -403,6 +458,30 @@ impl Session {
         };
         let judged = judge(claim, &facts);
         Ok((record, judged))
+    }
+
+    async fn may_settle(
+        &self,
+        lease: LeaseId,
+        known: &mut BTreeMap<LeaseId, bool>,
+    ) -> Result<bool, SessionError> {
+        if let Some(known) = known.get(&lease) {
+            return Ok(*known);
+        }
+        let open = self.clerk.may_settle(lease).await?;
+        known.insert(lease, open);
+        Ok(open)
+    }
+
+    /// The records of claims, as far as there are any, read at once.
+    async fn records(
+        &self,
+        claims: &[Claim],
+    ) -> Result<BTreeMap<ExchangeId, Record>, SessionError> {
+        let exchanges: Vec<_> = claims.iter().map(Claim::exchange).collect();
+        let agreed = self.clerk.0.store.settlements_of(&exchanges).await?;
+        let of = |agreed: &Agreed| (agreed.settlement.exchange, Record::from(agreed));
+        Ok(agreed.iter().map(of).collect())
     }
 
     pub(super) async fn record(&self, claim: &Claim) -> Result<Option<Record>, SessionError> {
@@ -491,7 +570,7 @@ const fn ack(claim: &Claim, verdict: Verdict, amount: NanoUsd) -> (Position, Ack
 pub(super) const fn ack_of(claim: &Claim, state: LegState, paid: NanoUsd) -> (Position, Ack) {
     match state {
         LegState::Paid | LegState::Vested => ack(claim, Verdict::Paid, paid),
-        LegState::Disputed => ack(claim, Verdict::Disputed, NanoUsd::ZERO),
+        LegState::Disputed | LegState::Uncovered => ack(claim, Verdict::Disputed, NanoUsd::ZERO),
         LegState::Open => ack(claim, Verdict::Later, NanoUsd::ZERO),
         LegState::Absent | LegState::Expired | LegState::Refused => {
             ack(claim, Verdict::Refused, NanoUsd::ZERO)

@@ -2,14 +2,17 @@
 //! met again in the agent's chain.
 
 use super::super::evidence::{Evidence, HUB_RESTORED};
+use super::super::journal::Showed;
+use super::Clerk;
 use super::session::{Session, SessionError, ack_of};
 use bytes::Bytes;
-use weft_proto::ledger::note::Statement;
-use weft_proto::ledger::{Position, SignedAcks};
+use std::sync::Arc;
+use weft_proto::ledger::note::{Cosignature, Statement};
+use weft_proto::ledger::{Cosigned, Position, SignedAcks};
 use weft_proto::limits::ACKS_PER_BATCH_MAX;
 use weft_proto::wire::control::HubMessage;
-use weft_proto::wire::receipts::{Ack, AckBatch, Cosigned, JournalHead, Verdict};
-use weft_store::{LegAnswered, LegVerdict, Page, PageSize, Settled};
+use weft_proto::wire::receipts::{self as wire, Ack, AckBatch, JournalHead, Showing, Verdict};
+use weft_store::{JournalKind, JournalNote, LegAnswer, LegAnswered, LegState, LegVerdict, Settled};
 
 /// Words of this hub that a session remembers to have sent.
 const SAID_MAX: usize = 1_024;
@@ -24,7 +27,7 @@ impl Session {
     ) -> Result<Vec<(Position, Ack)>, SessionError> {
         let parts = &self.clerk.0;
         let ours = word.batch.agent == self.agent
-            && word.key == parts.key.public()
+            && parts.is_own(&word.key)
             && !self.said.contains(&word.hash())
             && word.is_signed();
         if !ours {
@@ -34,6 +37,7 @@ impl Session {
         for said in &word.batch.acks {
             let at = word.close_of(said);
             let Some(waits) = self.waiting.get(&at) else {
+                acks.extend(self.decided(said, at, &entry).await?);
                 continue;
             };
             let close = &waits.claim.close;
@@ -46,7 +50,7 @@ impl Session {
             if self.record(&claim).await?.is_some() {
                 continue;
             }
-            self.hub_restored(at, entry.clone()).await?;
+            self.hub_restored(at, entry.clone(), Evidence::about(self.agent)).await?;
             let Some(posting) = self.borne(&claim, said.amount).await? else {
                 continue;
             };
@@ -65,7 +69,55 @@ impl Session {
         Ok(acks)
     }
 
-    async fn hub_restored(&mut self, at: Position, entry: Bytes) -> Result<(), SessionError> {
+    /// The hub's final word of earlier on a claim that its record has as undecided: a decision that
+    /// was lost when the hub was restored from an older copy. It holds, and is written down again.
+    async fn decided(
+        &mut self,
+        said: &Ack,
+        at: Position,
+        entry: &Bytes,
+    ) -> Result<Option<(Position, Ack)>, SessionError> {
+        let parts = Arc::clone(&self.clerk.0);
+        let (verdict, word) = match said.verdict {
+            Verdict::Paid => (LegVerdict::Decide(said.amount), "pay"),
+            Verdict::Refused => (LegVerdict::Refuse, "refuse"),
+            Verdict::Later | Verdict::Disputed => return Ok(None),
+        };
+        let Some(agreed) = parts.store.settlement(said.exchange).await? else {
+            return Ok(None);
+        };
+        let leg = &agreed.leg;
+        let ours = agreed
+            .settlement
+            .served
+            .is_some_and(|served| (served.agent, served.attempt) == (self.agent, said.attempt));
+        let Some(claim) = leg.claim.filter(|claim| (claim.epoch, claim.seq) == (at.epoch, at.seq))
+        else {
+            return Ok(None);
+        };
+        if !ours || !matches!(leg.state, LegState::Disputed | LegState::Uncovered) {
+            return Ok(None);
+        }
+        self.hub_restored(at, entry.clone(), Evidence::about(self.agent)).await?;
+        let now = self.now();
+        let body = format!(
+            "exchange={}\ndecision={word}\namount={}\nreason=decided before the hub was restored\n",
+            said.exchange, said.amount
+        );
+        let note = JournalNote { kind: JournalKind::Decision, body: body.into_bytes(), at: now };
+        parts.store.note(&[note]).await?;
+        let exchange = said.exchange;
+        let answer = LegAnswer { exchange, verdict, claim: Some(claim), at: now, due_at: now };
+        parts.store.answer(&[answer]).await?;
+        Ok(Some((at, *said)))
+    }
+
+    async fn hub_restored(
+        &mut self,
+        at: Position,
+        entry: Bytes,
+        mut evidence: Evidence,
+    ) -> Result<(), SessionError> {
         if !std::mem::replace(&mut self.restored, true) {
             tracing::error!(
                 agent = %self.agent, %at,
@@ -73,45 +125,63 @@ impl Session {
                  the hub was restored from an older copy, and is repaired by replay"
             );
         }
-        let mut evidence = Evidence::about(self.agent);
         evidence.entry = Some(entry);
         self.keep(HUB_RESTORED, at, None, &evidence).await
     }
 
-    /// Cosigns a checkpoint that agrees with its entries.
+    /// The hub's own cosignature of earlier. One that shows a head of the hub's journal that is no
+    /// more is the word of a hub that was restored from an older copy since.
+    pub(super) async fn own_head(
+        &mut self,
+        statement: &Statement,
+        cosigned: &Cosigned,
+        entry: Bytes,
+    ) -> Result<(), SessionError> {
+        let Some(shown) = cosigned.cosignature.journal else {
+            return Ok(());
+        };
+        let Clerk(parts, journal) = &self.clerk;
+        if self.stands == Some(shown.head) || !parts.is_own(&cosigned.key) {
+            return Ok(());
+        }
+        if journal.stood(&*parts.store, shown.head).await? {
+            self.stands = Some(shown.head);
+            return Ok(());
+        }
+        if cosigned.cosignature.holds(statement, &cosigned.key) {
+            let at = Position { epoch: statement.epoch, seq: statement.size };
+            let mut evidence = Evidence::about(self.agent);
+            evidence.statement = Some(statement.text());
+            self.hub_restored(at, entry, evidence).await?;
+        }
+        Ok(())
+    }
+
+    /// Cosigns a checkpoint that agrees with its entries, and shows the journal as it stands. Where it
+    /// has not what the agent names, the hub says so: it was restored from an older copy.
     pub(super) async fn cosign(
         &mut self,
         statement: &Statement,
-        entry: Bytes,
     ) -> Result<HubMessage, SessionError> {
-        let store = &self.clerk.0.store;
-        let journal = store.journal_head().await?;
-        if let Some(seen) = statement.hub {
-            let page = Page { after: seen.size.checked_sub(1), size: PageSize::clamped(1) };
-            let stood = store.journal(page).await?.into_iter().next();
-            let holds = stood.is_some_and(|stood| {
-                stood.number == seen.size && stood.hash == *seen.root.as_bytes()
-            });
-            if !holds {
-                let at = Position { epoch: statement.epoch, seq: statement.size };
-                tracing::error!(
-                    agent = %self.agent, seen = seen.size,
-                    "hub_restored: an agent has seen a journal of this hub that the hub has not"
-                );
-                let mut evidence = Evidence::about(self.agent);
-                evidence.entry = Some(entry);
-                self.keep(HUB_RESTORED, at, None, &evidence).await?;
-            }
+        let Clerk(parts, journal) = &self.clerk;
+        let Showed { shown, nodes } = journal.show(&*parts.store, statement.hub).await?;
+        if shown.how == Showing::Restored {
+            tracing::error!(
+                agent = %self.agent, seen = statement.hub.map(|head| head.size),
+                now = shown.head.size,
+                "hub_restored: an agent names a journal of this hub that the hub has not"
+            );
         }
-        let parts = &self.clerk.0;
         let at_secs = self.now().as_secs();
-        let signature = statement.cosign(at_secs, &parts.key);
-        Ok(HubMessage::Cosigned(Cosigned {
+        let made = Cosignature::sign(statement, at_secs, Some(shown), &parts.key);
+        Ok(HubMessage::Cosigned(wire::Cosigned {
             epoch: statement.epoch,
             size: statement.size,
             at_secs,
-            signature: *signature.as_bytes(),
-            hub: journal.map(|head| JournalHead { size: head.number, root: head.hash }),
+            signature: *made.signature.as_bytes(),
+            journal: JournalHead { size: shown.head.size, root: *shown.head.root.as_bytes() },
+            how: shown.how,
+            nodes: nodes.iter().map(|node| *node.as_bytes()).collect(),
         }))
     }
 

@@ -13,7 +13,9 @@ use weft_proto::ledger::{Body, Close};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::ManualClock;
 use weft_proto::wire::receipts::Verdict;
-use weft_store::{JournalKind, LedgerAccount, LegState, Memo, Page, Store};
+use weft_store::{
+    JournalKind, LedgerAccount, LegAnswer, LegState, LegVerdict, Memo, Page, Posting, Store,
+};
 
 fn wallets(hub: &Hub) -> Wallets {
     let clock = Arc::<ManualClock>::clone(&hub.clock);
@@ -114,4 +116,46 @@ async fn a_refused_dispute_pays_nothing_and_a_claim_of_less_bounds_what_is_paid(
         wallets.decide(hub.ticket(1).exchange, Decision::Refuse, &why, Evidence::claimed_by).await;
     assert!(matches!(unknown, Err(NotDone::Unknown(_))), "{unknown:?}");
     assert_eq!(decisions(&hub).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_decision_that_a_restored_hub_has_lost_comes_back_by_the_word_that_its_agent_keeps() {
+    for decision in [Decision::Pay(income(90)), Decision::Refuse] {
+        let (hub, why) = (Hub::new(13), Memo::parse("looked at both logs").expect("a memo"));
+        let mut agent = Agent::new(&hub, 5);
+        let exchange = disputed(&hub, &mut agent, 130).await;
+        let chain = hub.store.receipts().chain(agent.id).await.expect("read").expect("taken");
+        let before = hub.agreed(exchange).await.expect("settled");
+        wallets(&hub)
+            .decide(exchange, decision, &why, Evidence::claimed_by)
+            .await
+            .expect("decided");
+        agent.report(&hub).await;
+        let word = agent.words[&(exchange, 1)];
+        assert!(word.0.is_final());
+
+        // The copy is of before the decision: the claim is disputed in it.
+        let hub = hub.forgotten();
+        let (ledger, claim) = (hub.store.ledger(), before.leg.claim);
+        let overdraft_max = NanoUsd::new(1_000_000_000_000);
+        let settlement = before.settlement.clone();
+        let posting = Posting { settlement, draws: Vec::new(), overdraft_max };
+        ledger.settle(&[posting]).await.expect("copied");
+        let at = before.leg.answered_at.expect("answered");
+        let due_at = before.leg.due_at;
+        let answer = LegAnswer { exchange, verdict: LegVerdict::Dispute, claim, at, due_at };
+        ledger.answer(&[answer]).await.expect("copied");
+        assert!(hub.store.receipts().advance(&chain, None).await.expect("copied"));
+
+        agent.report(&hub).await;
+        let leg = hub.agreed(exchange).await.expect("settled").leg;
+        let paid = (LegState::Paid, income(90));
+        let refused = (LegState::Refused, NanoUsd::ZERO);
+        let wanted = if word.0 == Verdict::Paid { paid } else { refused };
+        assert_eq!((leg.state, leg.paid), wanted);
+        assert_eq!(agent.words[&(exchange, 1)], word, "and nobody is told otherwise");
+        assert_eq!(decisions(&hub).await.len(), 1, "it stands in the journal again");
+        agent.report(&hub).await;
+        assert_eq!(decisions(&hub).await.len(), 1, "once");
+    }
 }

@@ -160,7 +160,7 @@ async fn plays(trick: Trick) -> (Hub, Agent) {
         Trick::DeletesAnEntry => {
             let at = agent.serve(&hub.ticket(1), 1);
             agent.log.retain(|(position, _)| *position != at);
-            agent.checkpoint(None);
+            agent.checkpoint();
             agent.report(&hub).await;
         }
         Trick::ForksFromABackup => {

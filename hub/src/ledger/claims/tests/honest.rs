@@ -188,7 +188,7 @@ async fn a_hub_restored_to_yesterday_is_caught_by_its_agents_and_repaired_by_rep
         agent.serve(ticket, units);
         agent.report(&hub).await;
     }
-    agent.checkpoint(None);
+    agent.checkpoint();
     agent.report(&hub).await;
     let earned = agent.earned();
     assert_eq!(earned, (1..=20).map(|units| income(units).nanos()).sum::<i64>());
@@ -286,19 +286,45 @@ async fn an_attempt_that_another_one_followed_earns_nothing_and_accuses_nobody()
 }
 
 #[tokio::test]
+async fn an_interrupted_close_that_no_record_meets_earns_nothing_and_accuses_nobody() {
+    let hub = Hub::new(19);
+    let mut agent = Agent::new(&hub, 5);
+    let ticket = hub.ticket(1_000_000);
+    let open = agent.open(&ticket);
+    agent.push(Body::Close(unknowing(Agent::close_of(&ticket, open, 0), End::Interrupted)));
+    let (mut session, next) = agent.greet(&hub).await;
+    let said = session.take(agent.from(next.expect("welcome"))).await.expect("taken");
+    agent.hear(&hub, said);
+    // Until the claim window is over the hub may find out yet.
+    for (time, word) in [
+        (GRACE, Some((Verdict::Later, NanoUsd::ZERO))),
+        (Duration::from_secs(86_400), Some((Verdict::Refused, NanoUsd::ZERO))),
+    ] {
+        hub.clock.advance(time);
+        let said = session.look_again().await.expect("looked");
+        agent.hear(&hub, said);
+        assert_eq!(agent.words.get(&(ticket.exchange, 1)).copied(), word);
+    }
+    assert!(!session.waits());
+    assert_eq!(hub.findings().await, Vec::<String>::new());
+    assert_eq!(hub.agreed(ticket.exchange).await, None, "nothing is posted of it");
+}
+
+#[tokio::test]
 async fn a_checkpoint_is_cosigned_over_what_the_hub_has_followed() {
     let hub = Hub::new(7);
     let mut agent = Agent::new(&hub, 5);
     let (mut session, next) = agent.greet(&hub).await;
     agent.serve(&hub.ticket(1), 1);
-    agent.checkpoint(None);
+    agent.checkpoint();
     let said = session.take(agent.from(next.expect("welcome"))).await.expect("taken");
     let cosigned = said.into_iter().find_map(|message| {
         if let HubMessage::Cosigned(cosigned) = message { Some(cosigned) } else { None }
     });
     let cosigned = cosigned.expect("a cosignature");
     assert_eq!((cosigned.epoch, cosigned.size), (1, 3));
-    assert!(cosigned.hub.is_some(), "the hub's own head is in it");
+    let head = hub.store.ledger().journal_head().await.expect("read").expect("an entry");
+    assert_eq!(cosigned.journal.size, head.number, "the hub's own head is in it");
     assert_eq!(cosigned.at_secs, hub.clock.now().as_secs());
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use weft_proto::entropy::SeededEntropy;
 use weft_proto::ids::{KeyId, UserId};
 use weft_proto::ledger::{Body, Close, End};
-use weft_proto::money::{NanoUsd, Ratio};
+use weft_proto::money::{ListPrice, NanoUsd, Ratio};
 use weft_proto::prices::BookHash;
 use weft_proto::provider::Provider;
 use weft_proto::time::{Clock, ManualClock};
@@ -25,7 +25,7 @@ use weft_store::{
 /// What each exchange holds, and the cap of its ticket.
 const HELD: i64 = 1_000_000;
 
-async fn node(hub: &Hub, dir: &Path) -> (Ledger, Keeper) {
+pub(super) async fn node(hub: &Hub, dir: &Path) -> (Ledger, Keeper) {
     let needs = Needs {
         store: hub.store.ledger(),
         dir: dir.to_owned(),
@@ -40,7 +40,7 @@ async fn node(hub: &Hub, dir: &Path) -> (Ledger, Keeper) {
 }
 
 /// A ticket of an exchange that a user with credit pays for, which is under way.
-async fn dispatched(hub: &Hub, ledger: &Ledger, agent: &Agent) -> (Ticket, Hold) {
+pub(super) async fn dispatched(hub: &Hub, ledger: &Ledger, agent: &Agent) -> (Ticket, Hold) {
     let (clock, entropy) = (&*hub.clock, SeededEntropy::new(12));
     let user = UserId::generate(clock, &entropy);
     let deposit = Transfer {
@@ -83,7 +83,7 @@ async fn dispatched(hub: &Hub, ledger: &Ledger, agent: &Agent) -> (Ticket, Hold)
     (ticket, hold)
 }
 
-fn clerk(hub: &Hub, ledger: &Ledger) -> Clerk {
+pub(super) fn clerk(hub: &Hub, ledger: &Ledger) -> Clerk {
     let charge_of: Arc<ChargeOf> = Arc::new(|_, usage, _, _| {
         let units = i64::try_from(usage.get(Class::Input)).expect("small");
         Box::pin(async move { Some(NanoUsd::new(units * 1_000)) })
@@ -97,6 +97,7 @@ fn clerk(hub: &Hub, ledger: &Ledger) -> Clerk {
         charge_of,
         sealer: hub.sealer.clone(),
         key: Arc::clone(&hub.key),
+        handovers: Arc::clone(&hub.handovers),
         money: LiveMoney::new(Money::default()),
         clock: Arc::<ManualClock>::clone(&hub.clock),
     })
@@ -144,6 +145,16 @@ async fn an_agent_that_does_not_know_what_happened_proves_nothing() {
         ..close
     };
     assert_eq!(claimed(lost).await, (None, 1));
+}
+
+#[tokio::test]
+async fn a_close_that_lists_its_usage_dearer_than_it_is_earns_what_that_usage_is_worth() {
+    let dearer = |close| Close {
+        list: ListPrice::from_pico(1_000 * 1_000_000),
+        income: income(1_000),
+        ..close
+    };
+    assert_eq!(claimed(dearer).await, (Some((100_000, income(100).nanos())), 0));
 }
 
 #[tokio::test]

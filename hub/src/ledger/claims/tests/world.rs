@@ -1,6 +1,8 @@
 //! One hub's store and clerk, and one agent that writes a chain.
 
-use super::super::{ChargeOf, Clerk, ClerkParts, Evidence, Greeted, Session, TicketSealer};
+use super::super::{
+    ChargeOf, Clerk, ClerkParts, Evidence, Greeted, Journal, Session, Showed, TicketSealer,
+};
 use crate::config::{LiveMoney, Money};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -11,10 +13,11 @@ use weft_proto::entropy::SeededEntropy;
 use weft_proto::ids::{
     AccountId, AgentId, ExchangeId, HubId, KeyId, LeaseId, NodeId, OwnerId, UserId,
 };
-use weft_proto::ledger::note::Statement;
+use weft_proto::ledger::journal::{History, NotTaken, Shift};
+use weft_proto::ledger::note::{Cosignature, Statement};
 use weft_proto::ledger::{
-    Body, Checkpoint, Close, End, Entry, Epoch, Frontier, Hash, HeadOf, HubHead, Open, Position,
-    SignedAcks, SigningKey, Why,
+    Body, Checkpoint, Close, Cosigned, End, Entry, Epoch, Frontier, Hash, HeadOf, HubHead, Open,
+    Position, Shown, Signature, SignedAcks, SigningKey, Why, Witness,
 };
 use weft_proto::money::{ListPrice, NanoUsd, Ratio};
 use weft_proto::prices::BookHash;
@@ -22,10 +25,13 @@ use weft_proto::provider::Provider;
 use weft_proto::time::{Clock, ManualClock, Timestamp};
 use weft_proto::usage::{Basis, Class, Geo, ServiceTier, Usage};
 use weft_proto::wire::control::HubMessage;
-use weft_proto::wire::receipts::{Ack, AgentLedger, ChainHead, LedgerFault, Receipt, Verdict};
+use weft_proto::wire::receipts::{
+    self as wire, Ack, AgentLedger, ChainHead, Handover, LedgerFault, Receipt, Verdict,
+};
 use weft_proto::wire::ticket::{Terms, Ticket};
 use weft_store::{
-    Agreed, Bearer, MemoryStore, Metered, Outlay, PageSize, Posting, Served, Settlement, Store,
+    Agreed, Bearer, Cover, House, LedgerAccount, Leg, MemoryStore, Metered, Outlay, PageSize,
+    Posting, Served, Settlement, Store, Subject, Transfer, TransferKey, TransferKind, Transferred,
 };
 
 /// The hub and what it keeps.
@@ -34,6 +40,7 @@ pub(super) struct Hub {
     pub(super) store: Arc<MemoryStore>,
     pub(super) sealer: TicketSealer,
     pub(super) key: Arc<SigningKey>,
+    pub(super) handovers: Arc<[Handover]>,
     pub(super) clock: Arc<ManualClock>,
     entropy: Arc<SeededEntropy>,
     pub(super) owner: OwnerId,
@@ -51,6 +58,7 @@ impl Hub {
             store: Arc::new(MemoryStore::new()),
             sealer: TicketSealer::new(&[7; 32]),
             key: Arc::new(SigningKey::from_seed(&[9; 32]).expect("a key")),
+            handovers: Arc::new([]),
             owner: OwnerId::generate(&*clock, &*entropy),
             user: UserId::generate(&*clock, &*entropy),
             keyed: KeyId::generate(&*clock, &*entropy),
@@ -65,6 +73,11 @@ impl Hub {
         Self { store: Arc::new(MemoryStore::new()), ..self }
     }
 
+    /// The same hub over another store: a copy of an older state.
+    pub(super) fn restored(self, store: Arc<MemoryStore>) -> Self {
+        Self { store, ..self }
+    }
+
     /// A fresh process over the same store.
     pub(super) fn clerk(&self) -> Clerk {
         let charge_of: Arc<ChargeOf> = Arc::new(|_, _, _, _| Box::pin(async { None }));
@@ -77,6 +90,7 @@ impl Hub {
             charge_of,
             sealer: self.sealer.clone(),
             key: Arc::clone(&self.key),
+            handovers: Arc::clone(&self.handovers),
             money: LiveMoney::new(Money::default()),
             clock: Arc::<ManualClock>::clone(&self.clock),
         })
@@ -142,8 +156,20 @@ impl Hub {
             settled_at: now,
             claim_until: now.after(Duration::from_secs(86_400)),
         };
-        let overdraft_max = NanoUsd::new(1_000_000_000_000);
-        let posting = Posting { settlement, draws: Vec::new(), overdraft_max };
+        let subject = Subject::generate(&*self.clock, &*self.entropy);
+        let deposit = Transfer {
+            key: TransferKey { subject, leg: Leg::Deposit, part: 0 },
+            kind: TransferKind::Direct,
+            debit: LedgerAccount::House(House::Cash),
+            credit: LedgerAccount::Paid(self.user),
+            amount: settlement.outlay.charge.max(NanoUsd::new(1)),
+            lease: None,
+            memo: None,
+            at: now,
+        };
+        let moved = self.store.ledger().transfer(&[deposit], Cover::Free, &[]).await;
+        assert_eq!(moved.expect("moved"), Transferred::Done);
+        let posting = Posting { settlement, draws: Vec::new(), overdraft_max: NanoUsd::ZERO };
         self.store.ledger().settle(&[posting]).await.expect("settled");
     }
 
@@ -158,7 +184,7 @@ impl Hub {
         for finding in &found {
             let evidence = Evidence::decode(&finding.evidence).expect("evidence");
             assert_eq!(evidence.id(), finding.id);
-            let again = evidence.finds(self.id, &self.sealer, &self.key.public());
+            let again = evidence.finds(self.id, &self.sealer, &[self.key.public()]);
             assert_eq!(again, Some(finding.name.as_str()), "offline, from the evidence alone");
         }
         found.into_iter().map(|finding| finding.name).collect()
@@ -189,6 +215,13 @@ pub(super) struct Agent {
     /// The newest of them, by exchange.
     pub(super) words: BTreeMap<(ExchangeId, u8), (Verdict, NanoUsd)>,
     pub(super) faults: Vec<LedgerFault>,
+    /// The hub's journal as it was shown, and all that was shown of it.
+    pub(super) witness: Witness,
+    pub(super) history: History,
+    /// What the hub showed against its own word, and what it admitted to have lost.
+    pub(super) lies: Vec<NotTaken>,
+    pub(super) lost: Vec<HubHead>,
+    statements: BTreeMap<u64, Statement>,
 }
 
 impl Agent {
@@ -206,6 +239,11 @@ impl Agent {
             said: BTreeMap::new(),
             words: BTreeMap::new(),
             faults: Vec::new(),
+            witness: Witness::default(),
+            history: History::default(),
+            lies: Vec::new(),
+            lost: Vec::new(),
+            statements: BTreeMap::new(),
         };
         agent.begin(1, Why::First);
         agent
@@ -266,7 +304,9 @@ impl Agent {
         self.push(Body::Close(Self::close_of(ticket, open, units)))
     }
 
-    pub(super) fn checkpoint(&mut self, hub: Option<HubHead>) -> Position {
+    /// Signs all of the epoch, and the newest head of the hub's journal that was shown.
+    pub(super) fn checkpoint(&mut self) -> Position {
+        let hub = self.witness.head();
         let statement = Statement {
             agent: self.id,
             epoch: self.epoch,
@@ -274,7 +314,55 @@ impl Agent {
             root: self.tree.root(),
             hub,
         };
+        self.statements.insert(statement.size, statement);
         self.push(Body::Checkpoint(Checkpoint::sign(&statement, &self.key)))
+    }
+
+    /// Takes a cosignature as an honest agent does.
+    fn cosigned(&mut self, hub: &Hub, said: &wire::Cosigned) {
+        let nodes: Vec<Hash> = said.nodes.iter().copied().map(Hash::new).collect();
+        let head = HubHead { size: said.journal.size, root: Hash::new(said.journal.root) };
+        let shown = Shown::new(head, said.how, &nodes);
+        let signature = Signature::new(said.signature);
+        let (at_secs, key) = (said.at_secs, hub.key.public());
+        let cosignature = Cosignature { at_secs, journal: Some(shown), signature };
+        // A hub that was restored answers again what it has answered before.
+        let Some(statement) = self.statements.remove(&said.size) else {
+            return;
+        };
+        assert!(cosignature.holds(&statement, &key), "the hub signs what it shows");
+        match self.witness.take(statement.hub, &shown, &nodes) {
+            Ok(shift) => {
+                if let Shift::Restored { lost } = shift {
+                    self.lost.push(lost);
+                }
+                self.history.see(&statement, at_secs, &shown, &nodes).expect("taken already");
+                self.push(Body::Cosigned(Cosigned { size: said.size, key, cosignature, nodes }));
+            }
+            Err(lie) => self.lies.push(lie),
+        }
+    }
+
+    /// Signs a checkpoint, and is answered by a hub that shows its journal as if `other` had asked.
+    pub(super) async fn answered_as(&mut self, hub: &Hub, other: &Self) {
+        let at = self.checkpoint();
+        let statement = self.statements.get(&at.seq).copied().expect("a checkpoint");
+        let named = other.witness.head();
+        let showed = Journal::default().show(&*hub.store.ledger(), named).await.expect("shown");
+        let Showed { shown, nodes } = showed;
+        let at_secs = hub.clock.now().as_secs();
+        let made = Cosignature::sign(&statement, at_secs, Some(shown), &hub.key);
+        let (size, root) = (shown.head.size, *shown.head.root.as_bytes());
+        let said = wire::Cosigned {
+            epoch: statement.epoch,
+            size: statement.size,
+            at_secs,
+            signature: *made.signature.as_bytes(),
+            journal: wire::JournalHead { size, root },
+            how: shown.how,
+            nodes: nodes.iter().map(|node| *node.as_bytes()).collect(),
+        };
+        self.cosigned(hub, &said);
     }
 
     pub(super) fn greeting(&self) -> AgentLedger {
@@ -300,9 +388,11 @@ impl Agent {
         let mut session = hub.clerk().session(self.id, hub.owner);
         match session.greet(&self.greeting()).await.expect("the store answers") {
             Greeted::Welcome(ours) => {
-                let next = ours.accepted.map_or(Position { epoch: 0, seq: 0 }, |head| Position {
-                    epoch: head.epoch,
-                    seq: head.size,
+                let next = ours.accepted.map_or(Position { epoch: 0, seq: 0 }, |accepted| {
+                    let wire::Accepted { head, signature } = accepted;
+                    let text = wire::Accepted::signed(self.id, &head);
+                    assert!(hub.key.public().verifies(&text, &Signature::new(signature)));
+                    Position { epoch: head.epoch, seq: head.size }
                 });
                 (session, Some(next))
             }
@@ -370,7 +460,7 @@ impl Agent {
                     }
                 }
                 HubMessage::LedgerFault(fault) => self.faults.push(fault),
-                HubMessage::Cosigned(_) => {}
+                HubMessage::Cosigned(said) => self.cosigned(hub, &said),
                 other @ (HubMessage::Welcome(_)
                 | HubMessage::Refuse(_)
                 | HubMessage::Ping(_)
