@@ -76,11 +76,11 @@ corpus: ## check the meters against recorded answers in DIR=…, each whole, in 
 soak: sim ## the long runs: SEEDS=2000 simulated worlds, the tests marked ignored for their length, SECONDS=600 of every fuzz target
 	@$(NEED) test
 	cargo build --locked --workspace --bins
-	@$(SDKS) cargo nextest run --locked --workspace --run-ignored only --no-tests pass
+	@$(SDKS) cargo nextest run --locked --workspace --profile soak --run-ignored only --no-capture
 	$(MAKE) --no-print-directory fuzz SECONDS=$(SOAK_SECONDS)
 
 sim: ## the deterministic simulation over SEEDS=2000 seeded worlds
-	WEFT_SIM_SEEDS=$(SEEDS) cargo test --locked -p weft-loadtest --test simulation
+	WEFT_SIM_SEEDS=$(SEEDS) cargo test --locked -p weft-loadtest --test simulation -- --nocapture
 
 # Without a sanitizer: no unsafe code is under test, and a stable toolchain suffices.
 fuzz: ## every decoder of untrusted bytes, SECONDS=60 for each

@@ -63,7 +63,7 @@ pub struct Report {
     pub model: Option<String>,
     /// The units were counted here, and not reported whole.
     pub estimated: bool,
-    /// `reported`, `estimated` or `unmetered`.
+    /// `reported`, `estimated`, `unmetered` or `bounded`.
     pub basis: &'static str,
     /// The tier that served.
     pub service_tier: &'static str,
@@ -263,7 +263,8 @@ mod tests {
             (Provider::OpenAi, "chat/completions?a=b", Some("chat")),
             (Provider::OpenAi, "https://api.openai.com/v1/responses", Some("responses")),
             (Provider::OpenAi, "/v1/responses/resp_1?stream=true", Some("response")),
-            (Provider::OpenAi, "/v1/batches", Some("refused")),
+            (Provider::OpenAi, "/v1/batches/batch_1", Some("batch")),
+            (Provider::OpenAi, "/v1/fine_tuning/jobs", Some("refused")),
             (Provider::OpenAi, "/v1/nothing", None),
             (Provider::Azure, "/openai/deployments/d/chat/completions?api-version=1", Some("chat")),
             (Provider::Azure, "/azure/openai/v1/embeddings", Some("embeddings")),

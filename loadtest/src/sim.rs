@@ -8,7 +8,8 @@
 //! call the gateway without HTTPS before it, and providers are spoken to without TLS.
 //!
 //! Money is on: each answer says what it took, or does not, and the price list is the tests' own. A
-//! process that dies has no last word: its disk is what it was at that moment.
+//! process that dies has no last word: its disk is what it was at that moment, and where the power
+//! goes, without some of what was written and not synced.
 //!
 //! # What must hold
 //! - Every dispatched exchange is settled once, as the table of ends and the price list want it for
@@ -17,6 +18,8 @@
 //! - Every agent's chain verifies, every claim in it has the hub's final word, and the words' sum is
 //!   what the hub has paid its owner. No finding accuses anybody; only a process that died has lost
 //!   the thread of an exchange.
+//! - What a hub's journal lost with the power is settled by what agents prove: nothing that an agent
+//!   can prove is lost, and nobody pays more than was used.
 //! - Every admitted exchange leaves exactly one outcome; only those that run while the hub's
 //!   process dies may leave none.
 //! - An answer that ended properly for its user is the provider's, byte for byte, and its outcome
@@ -35,6 +38,7 @@ mod hub;
 mod machine;
 mod net;
 mod plan;
+mod power;
 mod seen;
 mod shape;
 mod steady;

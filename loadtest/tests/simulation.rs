@@ -13,10 +13,12 @@ const THREADS: usize = 2;
 const SEEDS: u64 = 200;
 /// Worlds that run twice.
 const SEEDS_TWICE: u64 = 10;
+/// Worlds between two lines that say how far a long run is.
+const TOLD_EVERY: u64 = 100;
 /// From so many worlds on, everything below must have happened in some of them.
 const SEEDS_TO_SEE_ALL: u64 = 100;
 /// What the worlds are there to bring about.
-const MUST_HAPPEN: [&str; 20] = [
+const MUST_HAPPEN: [&str; 23] = [
     "account_fault",
     "charged_as_estimated",
     "charged_as_reported",
@@ -24,14 +26,17 @@ const MUST_HAPPEN: [&str; 20] = [
     "complete",
     "cut",
     "deadline",
+    "forgotten_and_settled",
     "leg_cut",
     "leg_expired",
     "leg_interrupted",
     "leg_proper",
     "orphan_claimed",
+    "power_cut",
     "refused",
     "retried",
     "slow_reader",
+    "torn",
     "tunnel_lost",
     "upstream_truncated",
     "upstream_unreachable",
@@ -59,6 +64,9 @@ fn two_hundred_seeds_hold() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= first + count {
                         return;
+                    }
+                    if seed > first && (seed - first).is_multiple_of(TOLD_EVERY) {
+                        println!("{} of {count} worlds have begun", seed - first);
                     }
                     let report = sim::run(seed, false).expect("a world");
                     if !report.holds() {

@@ -34,6 +34,8 @@ mod joining;
 mod leaving;
 #[path = "stories/lifecycle.rs"]
 mod lifecycle;
+#[path = "stories/link.rs"]
+mod link;
 #[path = "stories/money.rs"]
 mod money;
 #[path = "stories/passthrough.rs"]
@@ -52,6 +54,8 @@ mod siblings;
 mod talk;
 #[path = "stories/tenancy.rs"]
 mod tenancy;
+#[path = "stories/webhook.rs"]
+mod webhook;
 #[path = "stories/websocket.rs"]
 mod websocket;
 #[path = "stories/wire.rs"]

@@ -118,11 +118,11 @@ impl AgentLog {
             }
             if seq / CHECKPOINT_EVERY > checkpoint {
                 checkpoint = seq / CHECKPOINT_EVERY;
-                self.ledger.checkpoint(None).await?;
+                self.ledger.checkpoint().await?;
             }
         }
         while self.ledger.head().size < entries {
-            self.ledger.checkpoint(None).await?;
+            self.ledger.checkpoint().await?;
         }
         self.ledger.stop().await?;
         Ok(())

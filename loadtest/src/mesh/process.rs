@@ -248,6 +248,24 @@ impl Process {
         Ok(())
     }
 
+    /// Asks it to end, and fails where it does not, or not well. It has ended either way; one that
+    /// had ended before is left alone.
+    ///
+    /// # Errors
+    /// [`MeshError::Late`] where it had to be forced, [`MeshError::Died`] where it ended in a failure,
+    /// both with its name and the end of its log.
+    ///
+    /// # Cancel safety
+    /// Dropped before it was done, the process runs on until the value goes.
+    pub async fn end(&mut self, within: Duration) -> Result<(), MeshError> {
+        if self.ended()?.is_some() {
+            return Ok(());
+        }
+        self.signal(Signal::TERM)?;
+        let ended = self.wait(within).await.inspect_err(|_| self.kill())?;
+        if ended.success() { Ok(()) } else { self.check() }
+    }
+
     /// Ends it at once, as SIGKILL does, and waits for it.
     pub fn kill(&mut self) {
         if self.child.kill().is_ok() {
@@ -323,5 +341,25 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(100)).await;
         deaf.stop(Duration::from_millis(100)).await.unwrap();
         assert!(deaf.ended().unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_end_that_had_to_be_forced_or_went_wrong_is_told_with_the_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, script, told) in [
+            ("deaf", "trap '' TERM; echo stuck; while :; do sleep 0.05; done", "stuck"),
+            (
+                "clumsy",
+                "trap 'echo oh; exit 3' TERM; while :; do sleep 0.05; done",
+                "exit status: 3",
+            ),
+        ] {
+            let mut child = Process::start(name, shell(script), &dir.path().join(name)).unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let error = child.end(Duration::from_secs(2)).await.unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(told), "{error}");
+            assert!(child.ended().unwrap().is_some());
+            child.end(Duration::from_secs(2)).await.unwrap();
+        }
     }
 }

@@ -29,8 +29,8 @@ pub const DEPLOYMENTS: [&str; 8] = [
 ];
 /// Exchanges at a time on each account.
 const CONCURRENCY: &str = "512";
-/// How long a graceful stop may take before it is forced.
-const STOP_MAX: Duration = Duration::from_secs(10);
+/// How long a graceful stop may take: longer is a hang, and a failure.
+const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// What a world is made of.
 #[derive(Debug, Clone)]
@@ -277,19 +277,22 @@ impl World {
         self.caller.connect(version).await
     }
 
-    /// Stops agents and hub gracefully, then the provider.
+    /// Stops agents and hub gracefully, then the provider. Nothing runs afterwards, whatever is
+    /// returned.
     ///
     /// # Errors
-    /// [`MeshError`] of a process that cannot be told.
+    /// [`MeshError`] of the first process that had to be forced, or ended in a failure, with its name
+    /// and the end of its log.
     ///
     /// # Cancel safety
     /// Dropped before it was done, what still runs is killed.
     pub async fn end(mut self) -> Result<(), MeshError> {
+        let mut ended = Ok(());
         for running in &mut self.agents {
-            running.process.stop(STOP_MAX).await?;
+            ended = ended.and(running.process.end(STOP_MAX).await);
         }
-        self.hub.process().stop(STOP_MAX).await?;
+        ended = ended.and(self.hub.process().end(STOP_MAX).await);
         self.provider.shutdown().await;
-        Ok(())
+        ended
     }
 }

@@ -16,6 +16,7 @@ use super::text::Text;
 use bytes::Bytes;
 use serde_json::Value;
 use std::iter::once;
+use std::time::Duration;
 use weft_proto::provider::Provider;
 use weft_proto::usage::Usage;
 
@@ -56,6 +57,8 @@ pub(crate) struct Answer {
     pub(crate) headers: &'static [(&'static str, &'static str)],
     /// What it costs, and in how many deltas it is written; nothing where it is free of charge.
     pub(crate) bill: Option<(Usage, u64)>,
+    /// How long its head waits.
+    pub(crate) wait: Duration,
 }
 
 impl Answer {
@@ -75,6 +78,7 @@ impl Answer {
             pieces: Box::new(once(Piece::now(document))),
             headers: &[],
             bill: None,
+            wait: Duration::ZERO,
         }
     }
 
@@ -87,6 +91,7 @@ impl Answer {
             pieces: Box::new(pieces),
             headers: &[],
             bill: None,
+            wait: Duration::ZERO,
         }
     }
 
@@ -120,6 +125,8 @@ pub(crate) struct Turn {
     pub(crate) shape: Shape,
     /// How often it is asked for in vain where it is made in the background.
     pub(crate) polls: u32,
+    /// How long it keeps who asks for it again waiting, once it has been made.
+    pub(crate) reading: Duration,
     /// Chat only: `stream_options.include_usage`.
     pub(crate) include_usage: bool,
     pub(crate) no_usage: bool,

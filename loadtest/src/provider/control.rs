@@ -196,8 +196,12 @@ pub struct Control {
     pub usage: Option<Usage>,
     /// How the cost is told.
     pub shape: Shape,
-    /// `polls=2`: how often a background response is asked for before it is there.
+    /// `polls=2`: how often a background response, or a batch, is asked for before it is there.
     pub polls: u32,
+    /// `reading=2s`: how long a response that has been made keeps each of its readers waiting.
+    pub reading: Duration,
+    /// `errored=2`: requests at the end of a batch that fail.
+    pub errored: u32,
     /// `seed=7`: in place of the seed from the request's bytes.
     pub seed: Option<u64>,
     /// `dialect=deepseek`: in place of what path, headers and model tell.
@@ -222,6 +226,8 @@ impl Default for Control {
             usage: None,
             shape: Shape::default(),
             polls: 1,
+            reading: Duration::ZERO,
+            errored: 0,
             seed: None,
             dialect: None,
         }
@@ -273,6 +279,7 @@ impl Control {
         match key {
             "pace" => self.pace = pause(key, value)?,
             "first" => self.first = pause(key, value)?,
+            "reading" => self.reading = pause(key, value)?,
             "deltas" => self.deltas = number(key, value, DELTAS_MAX)?,
             "delta-bytes" => self.delta_bytes = Some(number(key, value, DELTA_BYTES_MAX)?.max(1)),
             "keep-alive" => self.keep_alives = number(key, value, KEEP_ALIVES_MAX)?,
@@ -282,6 +289,7 @@ impl Control {
                 self.dialect = Some(Provider::from_str(value).map_err(|_| wrong(key, value))?);
             }
             "polls" => self.polls = number(key, value, POLLS_MAX)?,
+            "errored" => self.errored = number(key, value, DELTAS_MAX)?,
             "finish" => self.shape.finish = finish(key, value)?,
             "tier" => self.shape.tier = Some(word_of(key, value)?),
             "geo" => self.shape.geo = Some(word_of(key, value)?),

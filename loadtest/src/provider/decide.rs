@@ -7,6 +7,7 @@ use super::asked::{Asked, AskedError, embedding_inputs};
 use super::config::BODY_KEPT_MAX;
 use super::control::{Control, Shape};
 use super::objects::Wanted;
+use super::objects::call::{BatchCall, Call};
 use super::objects::made::Made;
 use super::refusal::Refusal;
 use super::route::{Endpoint, Route};
@@ -155,6 +156,11 @@ impl Server {
             Endpoint::Realtime => {
                 return Err(Refusal::Malformed("this endpoint is a WebSocket".to_owned()));
             }
+            Endpoint::Object(Call::Batch(BatchCall::Create)) => {
+                let [a, b, c, d, e, f, g, h, ..] = received.digest;
+                let own = u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ self.config.seed;
+                self.objects.make_batch(wanted, control, own)?
+            }
             Endpoint::Object(call) => self.objects.answer(call, wanted)?,
         };
         Ok(answer.kept_alive(control.keep_alives))
@@ -195,6 +201,7 @@ impl Server {
             usage: usage.unwrap_or_else(|| Usage::NONE.with(Class::Input, facts.prompt)),
             shape,
             polls: control.polls,
+            reading: control.reading,
             include_usage: asked.includes_usage(),
             no_usage: control.no_usage,
             made: Made::default(),

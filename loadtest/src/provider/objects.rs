@@ -1,10 +1,12 @@
-//! What lives at the simulated provider: files, uploads, responses, conversations, containers.
+//! What lives at the simulated provider: files, uploads, responses, conversations, containers,
+//! batches.
 //!
 //! Everything belongs to the key that was presented, as at the real providers: two users behind
 //! one key see each other's objects here, and only a gate before it can keep them apart. A key is
 //! kept as a digest. What is remembered is bounded, and the oldest is forgotten first. Ids come
 //! from the seed, the key and a count, so that the same run gives the same ids.
 
+mod batches;
 pub(crate) mod call;
 mod containers;
 mod conversations;
@@ -88,6 +90,7 @@ impl Objects {
             Call::Response(call) => responses::answer(shelf, call, wanted),
             Call::Conversation(call) => conversations::answer(shelf, call, wanted),
             Call::Container(call) => containers::answer(shelf, call, wanted),
+            Call::Batch(call) => batches::answer(shelf, call, wanted),
         })
     }
 
@@ -128,6 +131,7 @@ fn download(bytes: Bytes) -> Answer {
         pieces: Box::new(std::iter::once(super::answer::Piece::now(bytes))),
         headers: &[],
         bill: None,
+        wait: std::time::Duration::ZERO,
     }
 }
 

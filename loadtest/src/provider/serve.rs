@@ -106,8 +106,10 @@ impl Server {
             record.model.clone_from(&decision.model);
         });
         // Even a sleep of nothing waits for the timer's next tick.
-        if !decision.control.first.is_zero() {
-            tokio::time::sleep(decision.control.first).await;
+        let wait = decision.answer.as_ref().map_or(Duration::ZERO, |answer| answer.wait);
+        let wait = wait.max(decision.control.first);
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
         match decision.control.fault {
             Some(Fault::StallHead) => {

@@ -70,7 +70,7 @@ pub(super) fn of(parties: &Parties<'_>) -> Audit {
 pub(super) fn open_legs(store: &dyn Store) -> usize {
     let ledger = store.ledger();
     let far = Timestamp::from_secs(u32::MAX.into());
-    let states = [LegState::Open, LegState::Disputed];
+    let states = [LegState::Open, LegState::Disputed, LegState::Uncovered];
     let due =
         states.map(|state| ledger.due(state, far, PageSize::clamped(u32::MAX)).now_or_never());
     due.into_iter().flatten().flatten().map(|legs| legs.len()).sum()
@@ -226,13 +226,16 @@ impl Audit {
                 plan.figures,
             ));
         };
+        let forgotten = seen.forgot(exchange);
+        // Or it died while it read on for the last figures, its row written already.
+        let claimed = forgotten || settlement.end == EndReason::Internal && seen.died(exchange);
         match outlay.bearer {
-            Bearer::User if row.is_some() => {
+            Bearer::User if row.is_some() && !claimed => {
                 if charge != cost || income != cost * 8 / 10 {
                     say("the price list says otherwise");
                 }
             }
-            // What the user held, and the ticket's cap, may be less.
+            // Only the claim tells. What the user held, and the ticket's cap, may be less.
             Bearer::User => {
                 if charge > cost || income > charge * 8 / 10 {
                     say("more than a claim proves");
@@ -243,9 +246,11 @@ impl Audit {
                     say("more than was used is borne by the hub");
                 }
             }
+            Bearer::Elsewhere => say("nothing of it can be billed elsewhere"),
         }
         if let Some(row) = row
             && row.end != settlement.end
+            && !claimed
         {
             say("the row says another end");
         }
@@ -255,13 +260,17 @@ impl Audit {
         self.count(match (usage.is_none(), settlement.metered.basis) {
             (true, _) => "charged_nothing",
             (false, Basis::Reported) => "charged_as_reported",
-            (false, Basis::Estimated | Basis::Unmetered) => "charged_as_estimated",
+            (false, Basis::Estimated | Basis::Unmetered | Basis::Bounded) => "charged_as_estimated",
         });
         if row.is_none() {
             self.count(match outlay.bearer {
                 Bearer::User => "orphan_claimed",
                 Bearer::Hub => "borne_by_the_hub",
+                Bearer::Elsewhere => "billed_elsewhere",
             });
+        }
+        if forgotten {
+            self.count("forgotten_and_settled");
         }
         if !one.loss.is_positive() {
             return;
@@ -329,6 +338,11 @@ impl Audit {
     fn unsettled(&mut self, seen: &Sights, kept: &[Kept], agreed: &BTreeMap<ExchangeId, Agreed>) {
         for (_, row) in &seen.rows {
             let settled = agreed.contains_key(&row.exchange);
+            if !settled && seen.forgot(row.exchange) {
+                // What an agent can prove of it is looked for below.
+                self.count("forgotten_and_unsettled");
+                continue;
+            }
             if settled != row.agent.is_some() {
                 self.wrong.push(format!(
                     "exchange {} ended {} after {} attempts, settled: {settled}",

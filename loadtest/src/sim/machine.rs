@@ -1,7 +1,8 @@
 //! The disk of a machine whose process dies: what stood on it at that moment is what stands later.
 //!
 //! A simulated process that is killed has its tasks dropped, and what is dropped has last words: an
-//! exchange is closed, a hold is released. A real one has none.
+//! exchange is closed, a hold is released. A real one has none. What goes with the power is told in
+//! [`super::power`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,10 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of a directory and of those in it, as they stood.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Stood {
     root: PathBuf,
-    files: BTreeMap<PathBuf, Vec<u8>>,
+    pub(super) files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Stood {

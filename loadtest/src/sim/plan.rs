@@ -13,6 +13,12 @@ pub(super) const HEALED_AT: Duration = Duration::from_secs(20);
 /// Requests of one world.
 const REQUESTS: std::ops::Range<usize> = 60..140;
 
+/// How many of a hundred processes that die do so because the power goes.
+const POWER_PERCENT: u64 = 60;
+/// For how long a disk has taken nothing when the power goes, milliseconds: from a quick one to one
+/// that stalls.
+const UNSYNCED_MS: std::ops::Range<u64> = 5..300;
+
 /// Probes of one provider at most, after the mending.
 pub(super) const PROBES_MAX: usize = 30;
 
@@ -133,12 +139,13 @@ pub(super) enum Fault {
     Partition { agent: usize, lasts: Duration },
     /// Nothing passes one way.
     OneWay { agent: usize, from_hub: bool, lasts: Duration },
-    /// An agent's process dies.
-    CrashAgent { agent: usize, lasts: Duration },
+    /// An agent's process dies; where `power` is given, with its machine, whose disk has not taken
+    /// what was written in so long a time before.
+    CrashAgent { agent: usize, lasts: Duration, power: Option<Duration> },
     /// An agent is asked to stop.
     DrainAgent { agent: usize, lasts: Duration },
-    /// The hub's process dies.
-    CrashHub { lasts: Duration },
+    /// The hub's process dies, or with `power` its machine.
+    CrashHub { lasts: Duration, power: Option<Duration> },
     /// The hub is asked to stop.
     DrainHub { lasts: Duration },
     /// The provider's machine dies.
@@ -152,7 +159,8 @@ impl Plan {
     pub(super) fn draw(seed: u64) -> Self {
         let agents = agents(&Dice::new(seed, "agents"));
         let requests = requests(&Dice::new(seed, "requests"), &Dice::new(seed, "figures"));
-        let faults = faults(&Dice::new(seed, "faults"), agents.len());
+        let mut faults = faults(&Dice::new(seed, "faults"), agents.len());
+        cut_power(&mut faults, &Dice::new(seed, "power"));
         Self { seed, agents, requests, faults }
     }
 
@@ -297,9 +305,9 @@ fn faults(dice: &Dice, agents: usize) -> Vec<(Duration, Fault)> {
             22..32 => {
                 Fault::OneWay { agent, from_hub: dice.chance(50), lasts: dice.millis(50..9_000) }
             }
-            32..50 => Fault::CrashAgent { agent, lasts: dice.millis(10..4_000) },
+            32..50 => Fault::CrashAgent { agent, lasts: dice.millis(10..4_000), power: None },
             50..62 => Fault::DrainAgent { agent, lasts: dice.millis(10..2_000) },
-            62..66 => Fault::CrashHub { lasts: dice.millis(10..3_000) },
+            62..66 => Fault::CrashHub { lasts: dice.millis(10..3_000), power: None },
             66..70 => Fault::DrainHub { lasts: dice.millis(10..2_000) },
             70..76 => Fault::CrashProvider { lasts: dice.millis(10..2_000) },
             _ => Fault::Weather(sky(dice)),
@@ -309,6 +317,23 @@ fn faults(dice: &Dice, agents: usize) -> Vec<(Duration, Fault)> {
     let mut faults: Vec<_> = std::iter::once(first).chain(drawn).collect();
     faults.sort_by_key(|(at, _)| *at);
     faults
+}
+
+/// Of the processes that die, some die with their machine.
+fn cut_power(faults: &mut [(Duration, Fault)], dice: &Dice) {
+    for (_, fault) in faults {
+        match fault {
+            Fault::CrashAgent { power, .. } | Fault::CrashHub { power, .. } => {
+                *power = dice.chance(POWER_PERCENT).then(|| dice.millis(UNSYNCED_MS));
+            }
+            Fault::Partition { .. }
+            | Fault::OneWay { .. }
+            | Fault::DrainAgent { .. }
+            | Fault::DrainHub { .. }
+            | Fault::CrashProvider { .. }
+            | Fault::Weather(_) => {}
+        }
+    }
 }
 
 fn sky(dice: &Dice) -> Sky {

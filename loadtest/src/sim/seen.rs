@@ -73,8 +73,30 @@ pub(super) struct Sights {
     pub(super) lives: Vec<Life>,
     /// Providers that served a probe after the mending.
     pub(super) recovered: BTreeSet<Provider>,
+    /// What the hub had written into its journal and lost with its power.
+    pub(super) forgotten: Vec<Vec<u8>>,
+    /// Power cuts, and how many of them took something from a disk.
+    pub(super) power_cuts: u64,
+    pub(super) torn: u64,
     /// What was found wrong while it happened.
     pub(super) wrong: Vec<String>,
+}
+
+impl Sights {
+    /// Whether the hub died in whose life an exchange has its row.
+    pub(super) fn died(&self, exchange: ExchangeId) -> bool {
+        let mut rows = self.rows.iter();
+        let life = rows.find(|(_, row)| row.exchange == exchange).map(|(life, _)| *life);
+        life.and_then(|life| self.lives.get(life)).is_some_and(|life| life.crashed)
+    }
+
+    /// Whether something that the hub had written of an exchange was lost with its power: what it
+    /// knows of it then is what its agent claims.
+    pub(super) fn forgot(&self, exchange: ExchangeId) -> bool {
+        let id = exchange.as_bytes();
+        let mut lost = self.forgotten.iter();
+        lost.any(|bytes| bytes.windows(id.len()).any(|window| window == id))
+    }
 }
 
 /// The shared notebook.

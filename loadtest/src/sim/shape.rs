@@ -26,7 +26,8 @@ pub(super) struct Figures {
 impl Figures {
     /// Draws what a request to `provider` takes.
     pub(super) fn draw(dice: &Dice, provider: Provider) -> Self {
-        let (input, output) = (dice.within(1..20_000), dice.within(1..2_000));
+        // No more than a short request can have led to: what is beyond is not believed.
+        let (input, output) = (dice.within(1..4_000), dice.within(1..2_000));
         // Anthropic always tells.
         let told = dice.chance(75) || provider == Provider::Anthropic;
         Self { input, output, told }

@@ -8,6 +8,9 @@ use weft_store::Outcome;
 
 /// Exchanges that took more than one attempt, in a tally.
 const RETRIED: &str = "retried";
+/// Machines whose power went, and how many of their disks lost something by it, in a tally.
+const POWER_CUT: &str = "power_cut";
+const TORN: &str = "torn";
 /// Answers that were cut after they had begun, in a tally.
 const CUT: &str = "cut";
 
@@ -84,6 +87,11 @@ pub(super) fn tally(seen: &Seen) -> BTreeMap<&'static str, u64> {
     for saw in seen.users.values() {
         if saw.from_provider && saw.end == UserEnd::Cut {
             *tally.entry(CUT).or_default() += 1;
+        }
+    }
+    for (what, times) in [(POWER_CUT, seen.power_cuts), (TORN, seen.torn)] {
+        if times > 0 {
+            tally.insert(what, times);
         }
     }
     tally

@@ -4,21 +4,24 @@
 //! 0 s ── agents join ── 3 s ── requests and faults ── 20 s ── mended ── recovered ── stopped
 //! ```
 
+mod faults;
+
 use super::agent::AgentHost;
 use super::books::{self, Audit, Parties};
 use super::clock::{BEGINNING, SimClock};
-use super::dice::entropy;
+use super::dice::{Dice, entropy};
 use super::hub::HubHost;
 use super::machine::Stood;
 use super::net::{HUB, LATENCY, PROVIDER, Sky, Weather};
 use super::plan::{Fault, HEALED_AT, Plan};
 use super::seen::{Seen, UserEnd};
-use super::till::{CLAIM_WINDOW, LEDGER_DIR};
+use super::till::CLAIM_WINDOW;
 use super::trace::Trace;
 use super::upstream::Providers;
 use super::verdict;
+use faults::Machine;
 use futures_util::FutureExt;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -57,16 +60,6 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 /// Datagrams, and segments of one TCP stream, that a machine queues.
 const QUEUE: usize = 4_096;
 
-/// What a machine is doing, as far as the faults are concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Machine {
-    Up,
-    /// Asked to stop; started again so long after it has.
-    Draining(Duration),
-    /// Started again at this moment.
-    Down(Duration),
-}
-
 /// One world while it runs.
 pub(super) struct World<'a> {
     sim: Sim<'a>,
@@ -79,6 +72,10 @@ pub(super) struct World<'a> {
     machines: BTreeMap<String, Machine>,
     /// Partitions, and when they end.
     broken: Vec<(Duration, Fault)>,
+    /// What the disks of failing machines have taken.
+    taken: BTreeMap<String, Stood>,
+    /// What becomes of the rest.
+    power: Dice,
     user: UserId,
     /// Of each agent.
     owners: Vec<OwnerId>,
@@ -150,6 +147,8 @@ impl World<'_> {
             trace,
             machines,
             broken: Vec::new(),
+            taken: BTreeMap::new(),
+            power: Dice::new(seed, "disks"),
             user,
             owners,
         })
@@ -309,131 +308,6 @@ impl World<'_> {
 
     fn step(&mut self) -> Result<(), String> {
         self.sim.step().map(drop).map_err(|error| format!("a machine's software failed: {error}"))
-    }
-
-    fn inflict(&mut self, fault: Fault) {
-        let now = self.sim.elapsed();
-        self.trace.event_at(now, "world", format_args!("{fault:?}"));
-        match fault {
-            Fault::Partition { agent, lasts } => {
-                self.sim.partition(HUB, self.agents[agent].name.as_str());
-                self.broken.push((now + lasts, fault));
-            }
-            Fault::OneWay { agent, from_hub, lasts } => {
-                let agent = self.agents[agent].name.as_str();
-                let (from, to) = if from_hub { (HUB, agent) } else { (agent, HUB) };
-                self.sim.partition_oneway(from, to);
-                self.broken.push((now + lasts, fault));
-            }
-            Fault::CrashAgent { agent, lasts } => {
-                self.crash(&self.agents[agent].name.clone(), lasts);
-            }
-            Fault::CrashProvider { lasts } => self.crash(PROVIDER, lasts),
-            Fault::CrashHub { lasts } => {
-                self.crash(HUB, lasts);
-            }
-            Fault::DrainAgent { agent, lasts } => {
-                let agent = Arc::clone(&self.agents[agent]);
-                if self.up(&agent.name) {
-                    agent.drain();
-                    self.machines.insert(agent.name.clone(), Machine::Draining(lasts));
-                }
-            }
-            Fault::DrainHub { lasts } => {
-                if self.up(HUB) {
-                    self.hub.drain();
-                    self.machines.insert(HUB.to_owned(), Machine::Draining(lasts));
-                }
-            }
-            Fault::Weather(sky) => self.weather.set(sky),
-        }
-    }
-
-    fn crash(&mut self, name: &str, lasts: Duration) {
-        if matches!(self.machines.get(name), Some(Machine::Down(_))) {
-            return;
-        }
-        // Before its tasks are dropped: what they note then is of the crash.
-        let agent = self.agents.iter().find(|agent| agent.name == name).cloned();
-        let disk = if name == HUB {
-            self.hub.crashed();
-            Some(self.hub.data.join(LEDGER_DIR))
-        } else {
-            agent.map(|agent| {
-                agent.crashed();
-                agent.ledger_dir()
-            })
-        };
-        let stood = disk.map(|disk| Stood::of(&disk)).transpose();
-        self.silenced(name, |sim| sim.crash(name));
-        let restored = stood.and_then(|stood| stood.map_or(Ok(()), |stood| stood.restore()));
-        if let Err(error) = restored {
-            self.seen.wrong(format!("the disk of {name} cannot be kept: {error}"));
-        }
-        let back = self.sim.elapsed() + lasts;
-        self.machines.insert(name.to_owned(), Machine::Down(back));
-    }
-
-    /// Ends what runs on a machine without a last word from it. A runtime drops its tasks in an
-    /// order that depends on how many others the process has had: what an agent's connections would
-    /// say to the provider then would differ from run to run.
-    fn silenced(&mut self, name: &str, end: impl FnOnce(&mut Sim<'_>)) {
-        let agent = name != HUB && name != PROVIDER;
-        if agent {
-            self.sim.partition(name, PROVIDER);
-        }
-        end(&mut self.sim);
-        if agent {
-            self.sim.repair(name, PROVIDER);
-        }
-    }
-
-    fn up(&self, name: &str) -> bool {
-        self.machines.get(name) == Some(&Machine::Up)
-    }
-
-    /// Repairs what has been broken for long enough, or `all`.
-    fn mend(&mut self, all: bool) {
-        let now = self.sim.elapsed();
-        let (over, broken): (Vec<_>, Vec<_>) = std::mem::take(&mut self.broken)
-            .into_iter()
-            .partition(|(until, _)| all || *until <= now);
-        self.broken = broken;
-        let repaired: BTreeSet<usize> =
-            over.iter().filter_map(|(_, fault)| fault.agent()).collect();
-        for agent in repaired {
-            self.trace.event_at(now, "world", format_args!("path to {agent} repaired"));
-            self.sim.repair(HUB, self.agents[agent].name.as_str());
-        }
-        for (name, machine) in self.machines.clone() {
-            let next = match machine {
-                Machine::Draining(lasts) if !self.sim.is_host_running(name.as_str()) => {
-                    Machine::Down(now + lasts)
-                }
-                Machine::Down(back) if all || back <= now => {
-                    self.trace.event_at(now, "world", format_args!("{name} is back"));
-                    self.silenced(&name, |sim| sim.bounce(name.as_str()));
-                    Machine::Up
-                }
-                Machine::Up | Machine::Draining(_) | Machine::Down(_) => continue,
-            };
-            self.machines.insert(name, next);
-        }
-    }
-}
-
-impl Fault {
-    /// The agent whose path to the hub it breaks.
-    const fn agent(self) -> Option<usize> {
-        match self {
-            Self::Partition { agent, .. } | Self::OneWay { agent, .. } => Some(agent),
-            Self::CrashAgent { .. }
-            | Self::DrainAgent { .. }
-            | Self::CrashHub { .. }
-            | Self::DrainHub { .. }
-            | Self::CrashProvider { .. }
-            | Self::Weather(_) => None,
-        }
     }
 }
 

@@ -19,6 +19,7 @@ use weft_proto::ids::AgentId;
 use weft_proto::limits::HEAD_BYTES_MAX;
 use weft_proto::time::SystemClock;
 use weft_proto::wire::control::AgentMessage;
+use weft_proto::wire::framed;
 use weft_proto::wire::head::AnswerHead;
 use weft_proto::wire::prefix;
 
@@ -241,6 +242,53 @@ async fn an_answer_that_lies_is_a_502_or_a_cut_and_never_an_end() {
     assert_eq!(answer.whole(200).header("set-cookie"), None);
     assert_ne!(answer.header("weft-request-id"), Some("x"));
     stays_well(&world).await;
+    world.end().await.unwrap();
+}
+
+/// A body in frames, as an answer that declares trailers has it.
+fn framed_body(pieces: &[&[u8]], trailer: (&'static str, &'static str)) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    for piece in pieces {
+        framed::encode_data(piece, &mut bytes).unwrap();
+    }
+    let mut trailers = HeaderMap::new();
+    trailers.insert(trailer.0, HeaderValue::from_static(trailer.1));
+    framed::encode_trailers(&trailers, &mut bytes).unwrap();
+    bytes.to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_a_known_length_with_trailers_keeps_its_last_frame() {
+    let mut world = begin(Plan { agents: 0, ..Plan::default() }).await;
+    let agent = Hostile::join(&world, "hostile");
+    let (connection, control, recv) = agent.session(&mut world).await;
+    let _ponging = answer_pings(control, recv);
+    for version in VERSIONS {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("content-type", "application/json"), ("content-length", "9"), ("trailer", "x-sum")]
+        {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let head =
+            AnswerHead { status: StatusCode::OK, headers, account_fault: false, framed: true };
+        let mut bytes = BytesMut::from(&[0x10][..]);
+        prefix::encode(&head.encode().unwrap(), HEAD_BYTES_MAX, &mut bytes).unwrap();
+        let ask = Ask::chat(&world, false, "").with("te", "trailers");
+        let mut user = connect(&world, version).await;
+        let answering = user.start(ask.request()).unwrap();
+        let telling = async {
+            let (mut send, recv) = connection.accept_bi().await.unwrap();
+            send.write_all(&bytes).await.unwrap();
+            send.write_all(&framed_body(&[b"{\"a\":", b"123}"], ("x-sum", "6"))).await.unwrap();
+            send.finish().unwrap();
+            (send, recv)
+        };
+        let both = timeout(LIMIT, async { tokio::join!(answering, telling) });
+        let (answer, _streams) = both.await.expect("an answer in time");
+        let answer = Answer::read(answer.unwrap(), Instant::now()).await;
+        assert_eq!(answer.whole(200).text(), "{\"a\":123}", "{version:?}");
+    }
     world.end().await.unwrap();
 }
 

@@ -189,7 +189,7 @@ async fn no_proxy_is_ever_taken_from_the_environment() {
             format!("{}={}", provider.name(), world.provider.url()),
         ]);
     }
-    world.agents[0].process.stop(LIMIT).await.expect("stopped");
+    world.agents[0].process.end(LIMIT).await.expect("stopped");
     let log = world.dir().join("trapped.log");
     let process = world.agents[0].agent.run(&words, &environment, &log).expect("run");
     world.agents[0].process = process;

@@ -3,8 +3,10 @@
 
 #[path = "money/backups.rs"]
 mod backups;
+#[path = "money/batches.rs"]
+mod batches;
 #[path = "money/books.rs"]
-mod books;
+pub(crate) mod books;
 #[path = "money/dialects.rs"]
 mod dialects;
 #[path = "money/kills.rs"]

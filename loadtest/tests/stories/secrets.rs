@@ -155,7 +155,7 @@ async fn the_shipped_agent_joins_listens_nowhere_and_simulates_nothing() {
     assert!((1..=2).contains(&udp), "{udp} UDP sockets: one is for the tunnel");
     // The search itself works: the hub does listen.
     assert!(!in_table(world.hub.process().id(), "tcp", Some(LISTEN)).is_empty());
-    process.stop(Duration::from_secs(5)).await.unwrap();
+    process.end(Duration::from_secs(5)).await.unwrap();
 
     for words in [
         &["run", "--simulate", "openai=http://127.0.0.1:4010"][..],

@@ -42,6 +42,7 @@ pub(crate) const HUB: House = House {
     source: "hub/src/",
     storeys: &[
         ("config", Ground),
+        ("keyfile", Ground),
         ("lifecycle", Ground),
         ("telemetry", Ground),
         ("auth", Room),

@@ -133,6 +133,7 @@ pub(crate) fn speech(turn: &Turn) -> Answer {
         pieces: Box::new(speech_chunks(turn).map(Piece::paced)),
         headers: &[],
         bill: Some((turn.usage, 0)),
+        wait: std::time::Duration::ZERO,
     }
 }
 

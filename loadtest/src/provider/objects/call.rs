@@ -11,6 +11,7 @@ pub(crate) enum Call {
     Response(ResponseCall),
     Conversation(ConversationCall),
     Container(ContainerCall),
+    Batch(BatchCall),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,16 @@ pub(crate) enum ContainerCall {
     File(String, String),
     Content(String, String),
     DeleteFile(String, String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BatchCall {
+    Create,
+    List,
+    Get(String),
+    Cancel(String),
+    Results(String),
+    Delete(String),
 }
 
 /// The verbs that objects take.
@@ -121,6 +132,17 @@ pub(crate) fn of(method: &Method, tail: &str) -> Option<Call> {
         (Delete, ["conversations", id, "items", item]) => {
             Call::Conversation(ConversationCall::DeleteItem(own(id), own(item)))
         }
+
+        (Post, ["batches"] | ["messages", "batches"]) => Call::Batch(BatchCall::Create),
+        (Get, ["batches"] | ["messages", "batches"]) => Call::Batch(BatchCall::List),
+        (Get, ["batches", id] | ["messages", "batches", id]) => {
+            Call::Batch(BatchCall::Get(own(id)))
+        }
+        (Post, ["batches", id, "cancel"] | ["messages", "batches", id, "cancel"]) => {
+            Call::Batch(BatchCall::Cancel(own(id)))
+        }
+        (Get, ["messages", "batches", id, "results"]) => Call::Batch(BatchCall::Results(own(id))),
+        (Delete, ["messages", "batches", id]) => Call::Batch(BatchCall::Delete(own(id))),
 
         (Post, ["containers"]) => Call::Container(ContainerCall::Create),
         (Get, ["containers"]) => Call::Container(ContainerCall::List),

@@ -163,16 +163,19 @@ pub(super) fn answer(
     wanted: Wanted<'_>,
 ) -> Result<Answer, Refusal> {
     Ok(match call {
-        ResponseCall::Get(id) => json(&shelf.polled(id)?),
+        ResponseCall::Get(id) => match starting_after(wanted.query) {
+            Some(after) => shelf.streamed(id, after)?,
+            None => shelf.polled(id)?,
+        },
         ResponseCall::Delete(id) => {
             shelf.known(Kind::Response, id)?;
             shelf.remove(id);
             json(&json!({ "id": id, "object": "response", "deleted": true }))
         }
         ResponseCall::Cancel(id) => {
-            shelf.known(Kind::Response, id)?;
             let message = "Only responses created with background=true can be cancelled.";
-            return Err(Refusal::Malformed(message.to_owned()));
+            let refused = || Refusal::Malformed(message.to_owned());
+            json(&shelf.cancelled(id)?.ok_or_else(refused)?)
         }
         ResponseCall::Items(id) => {
             let response = shelf.known(Kind::Response, id)?;
@@ -220,4 +223,12 @@ fn own_id(document: &Value) -> String {
 fn has_tool(document: &Map<String, Value>, wanted: impl Fn(&str) -> bool) -> bool {
     let tools = document.get("tools").and_then(Value::as_array);
     tools.into_iter().flatten().any(|tool| tool["type"].as_str().is_some_and(&wanted))
+}
+
+/// Behind which event a response is to be streamed again, where the query asks for that.
+fn starting_after(query: Option<&str>) -> Option<usize> {
+    let pairs = || query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let value = |name| pairs().find(|(key, _)| *key == name).map(|(_, value)| value);
+    let after = value("starting_after").and_then(|after| after.parse::<usize>().ok());
+    (value("stream") == Some("true")).then(|| after.map_or(0, |after| after + 1))
 }

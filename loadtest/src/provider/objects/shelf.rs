@@ -1,6 +1,6 @@
 //! The objects of one key: ids, documents, contents, within limits.
 
-use crate::provider::answer::Turn;
+use crate::provider::answer::{Answer, Turn};
 use crate::provider::refusal::Refusal;
 use bytes::Bytes;
 use rand::{Rng, SeedableRng};
@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Objects of one key; the oldest is forgotten first.
 const OBJECTS_MAX: usize = 4_096;
@@ -25,6 +26,7 @@ pub(super) enum Kind {
     Conversation,
     Container,
     ContainerFile,
+    Batch,
 }
 
 /// How an object's document is had.
@@ -136,16 +138,52 @@ impl Shelf {
     }
 
     /// The response's document: queued as often as its maker said, then whole.
-    pub(super) fn polled(&mut self, id: &str) -> Result<Value, Refusal> {
-        if let Some(Object { held: Held::Answer(turn), .. }) = self.objects.get_mut(id)
-            && turn.shape.background
-            && turn.polls > 0
-        {
-            turn.polls -= 1;
-            let queued = crate::provider::answer::responses::queued(turn);
-            return Ok(serde_json::from_str(&queued).unwrap_or(Value::Null));
+    pub(super) fn polled(&mut self, id: &str) -> Result<Answer, Refusal> {
+        let mut wait = Duration::ZERO;
+        if let Some(turn) = self.turn(id) {
+            if turn.shape.background && turn.polls > 0 {
+                turn.polls -= 1;
+                let queued = crate::provider::answer::responses::queued(turn);
+                return Ok(Answer::json(200, queued));
+            }
+            wait = turn.reading;
         }
-        self.known(Kind::Response, id).map(Object::document)
+        let document = self.known(Kind::Response, id).map(Object::document)?;
+        Ok(Answer { wait, ..super::json(&document) })
+    }
+
+    /// The response's events from a number on; it has been made by then.
+    pub(super) fn streamed(&mut self, id: &str, from: usize) -> Result<Answer, Refusal> {
+        let turn = self.turn(id).ok_or_else(|| missing(Kind::Response, id, 404))?;
+        turn.polls = 0;
+        let whole = crate::provider::answer::responses::streamed(turn);
+        Ok(Answer { pieces: Box::new(whole.pieces.skip(from)), bill: None, ..whole })
+    }
+
+    /// The document of a response that is made in the background, after its maker wanted no more of
+    /// it; none where it is made while it is answered.
+    pub(super) fn cancelled(&mut self, id: &str) -> Result<Option<Value>, Refusal> {
+        self.known(Kind::Response, id)?;
+        let Some(turn) = self.turn(id).filter(|turn| turn.shape.background) else {
+            return Ok(None);
+        };
+        if turn.polls > 0 {
+            let queued = crate::provider::answer::responses::queued(turn);
+            let mut document: Value = serde_json::from_str(&queued).unwrap_or(Value::Null);
+            document["status"] = "cancelled".into();
+            if let Some(object) = self.objects.get_mut(id) {
+                object.held = Held::Document(document);
+            }
+        }
+        self.known(Kind::Response, id).map(|object| Some(object.document()))
+    }
+
+    /// What makes a response.
+    fn turn(&mut self, id: &str) -> Option<&mut Turn> {
+        match self.objects.get_mut(id)? {
+            Object { kind: Kind::Response, held: Held::Answer(turn), .. } => Some(turn),
+            Object { .. } => None,
+        }
     }
 
     pub(super) fn get(&self, kind: Kind, id: &str) -> Option<&Object> {
@@ -196,6 +234,7 @@ pub(super) fn missing(kind: Kind, id: &str, status: u16) -> Refusal {
         Kind::Item => (format!("Item with id '{id}' not found."), "input"),
         Kind::Conversation => (format!("Conversation with id '{id}' not found."), "conversation"),
         Kind::Container => (format!("Container with id '{id}' not found."), "container"),
+        Kind::Batch => (format!("No batch found with id '{id}'."), "batch_id"),
         Kind::ContainerFile => (format!("No file with id '{id}' in this container."), "file_id"),
     };
     Refusal::NoSuchObject { status, message, param }

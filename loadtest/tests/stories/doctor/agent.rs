@@ -74,7 +74,7 @@ async fn the_doctor_is_content_with_a_mesh_that_works_and_disturbs_no_running_ag
     Ask::chat(&world, true, "").over(&world, weft_loadtest::mesh::Version::H2).await.whole(200);
 
     // Without a running agent the hub is shown its certificate, and lets it stand until it is revoked.
-    world.agents[0].process.stop(LIMIT).await.expect("stopped");
+    world.agents[0].process.end(LIMIT).await.expect("stopped");
     let (well, findings) = examine(&world).await;
     assert!(well, "{findings:#?}");
     assert_eq!(found(&findings, "certificate at the hub")["level"], "ok");

@@ -142,7 +142,7 @@ async fn a_backup_of_a_running_agent_serves_from_another_directory() {
     second.arg(world.agents[0].agent.data());
     let refused = answer(second, "").expect_err("locked").to_string();
     assert!(refused.contains("already runs"), "{refused}");
-    world.agents[0].process.stop(LIMIT).await.expect("stopped");
+    world.agents[0].process.end(LIMIT).await.expect("stopped");
     let mut run = command(&world.binaries().agent_sim());
     run.arg("run").arg("--data").arg(&restored);
     for provider in Provider::ALL {

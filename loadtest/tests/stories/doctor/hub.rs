@@ -104,7 +104,7 @@ async fn each_trouble_of_a_running_hub_is_found_with_its_remedy() {
     assert!(!well);
     let shown = saw(&findings, "users' door", "");
     assert!(shown["remedy"].as_str().unwrap().contains("reload"), "{shown}");
-    world.hub.process().stop(Duration::from_secs(20)).await.unwrap();
+    world.hub.process().end(Duration::from_secs(20)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +113,7 @@ async fn each_trouble_of_a_hub_that_is_down_is_found_with_its_remedy() {
     let data = world.hub.data().to_owned();
     Ask::chat(&world, false, "").over(&world, weft_loadtest::mesh::Version::H1).await.whole(200);
     rows_when(&world, 1).await;
-    world.hub.process().stop(Duration::from_secs(20)).await.unwrap();
+    world.hub.process().end(Duration::from_secs(20)).await.unwrap();
     let (_, findings) = doctor(&world, &data, &[]);
     saw(&findings, "directory", "no hub runs");
     saw(&findings, "agents' door", "not tried");

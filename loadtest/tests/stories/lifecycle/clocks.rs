@@ -131,7 +131,7 @@ async fn a_clock_that_jumps_a_day_either_way_is_survived_and_judged_by() {
     hub.clock.set(weft_proto::time::Timestamp::from_secs(began.as_secs() - DAY.as_secs()));
     assert_eq!((hub.status(&lasting).await, hub.status(&short).await), (200, 200));
     through.end().await.whole(200);
-    process.stop(Duration::from_secs(20)).await.unwrap();
+    process.end(Duration::from_secs(20)).await.unwrap();
     hub.offered(0).await;
     assert_eq!(hub.status(&lasting).await, 503);
     let mut process = hub.run(&agent);
@@ -149,7 +149,7 @@ async fn a_clock_that_jumps_a_day_either_way_is_survived_and_judged_by() {
     let ids: std::collections::BTreeSet<_> = rows.iter().map(|row| row["id"].to_string()).collect();
     assert_eq!(ids.len(), rows.len());
     assert_eq!(rows.iter().filter(|row| row["end"] == "complete").count(), 8, "{rows:?}");
-    process.stop(Duration::from_secs(20)).await.unwrap();
+    process.end(Duration::from_secs(20)).await.unwrap();
     hub.tasks.stop();
     let ended = tokio::time::timeout(LIMIT, hub.running.join_next()).await.expect("it stops");
     assert!(!ended.unwrap().unwrap().failed);

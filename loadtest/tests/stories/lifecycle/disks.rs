@@ -51,7 +51,7 @@ async fn serve_by(world: &mut World, program: &Path, database: &str) {
         admin: world.hub.addresses().admin,
     };
     let (data, log) = (world.hub.data().to_owned(), world.hub_log());
-    world.hub.process().stop(Duration::from_secs(20)).await.unwrap();
+    world.hub.process().end(Duration::from_secs(20)).await.unwrap();
     // The database moves with the settings, for the commands are told nothing of it.
     std::fs::write(data.join("hub.toml"), format!("[store]\npath = \"{database}\"\n")).unwrap();
     // Few places, so that the story sees the last of them taken.

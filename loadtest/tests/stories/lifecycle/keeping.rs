@@ -107,7 +107,7 @@ async fn agents_with_old_pins_come_back_after_a_rotation_of_the_node_authority()
     let mut world = world().await;
     let data = world.hub.data().to_owned();
     let invite: weft_certs::Invite = world.hub.invite("owner").unwrap().parse().unwrap();
-    world.hub.process().stop(Duration::from_secs(20)).await.unwrap();
+    world.hub.process().end(Duration::from_secs(20)).await.unwrap();
     let key = data.join("certs/next-node-ca.key");
     let away = world.dir().join("offline.key");
     std::fs::rename(&key, &away).unwrap();

@@ -93,7 +93,7 @@ async fn an_agent_of_yesterday_begins_a_new_epoch_and_is_paid_nothing_twice() {
     served(&world, 3).await;
     let today = agreed(&world, &[USER]).await;
 
-    world.agents[0].process.stop(Duration::from_secs(10)).await.unwrap();
+    world.agents[0].process.end(Duration::from_secs(10)).await.unwrap();
     std::fs::rename(&data, world.dir().join("today")).unwrap();
     say(&program, &data, &["restore", "--from", &file.display().to_string()]);
     world.restart_agent(0).unwrap();

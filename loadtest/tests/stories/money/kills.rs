@@ -22,6 +22,10 @@ const WORKERS: usize = 8;
 /// The shortest window in which holds wait for their proof.
 const WINDOW_SECONDS: &str = "60";
 const WINDOW: Duration = Duration::from_secs(60);
+/// Kills between two lines that say how far a run is.
+const TOLD_EVERY: usize = 25;
+/// A ledger of a thousand kills takes longer to read than one of nine.
+const READ_A_KILL: Duration = Duration::from_millis(300);
 /// What every answer costs that comes whole.
 const SIM: &str = "pace=4ms,deltas=16,input=100,output=16";
 
@@ -78,7 +82,12 @@ async fn load(caller: Caller, asks: Vec<Ask>, stop: Arc<AtomicBool>) -> Seen {
 
 /// Kills now the one, now the other, now both, `kills` times, and starts again what was killed.
 async fn kill(world: &mut World, kills: usize) {
+    let began = Instant::now();
     for turn in 0..kills {
+        if turn > 0 && turn % TOLD_EVERY == 0 {
+            let (called, seconds) = (world.provider.stats().total, began.elapsed().as_secs());
+            println!("{turn} of {kills} kills in {seconds} s, {called} calls");
+        }
         // No two pauses alike: the blow falls anywhere in an exchange.
         sleep(Duration::from_millis(150 + (turn as u64 * 73) % 240)).await;
         let (hub, agent) = (turn % 3 != 0, turn % 3 != 1);
@@ -118,8 +127,9 @@ fn all_is_charged_once(books: &Books, seen: &[Seen], provider: &Simulated) -> us
             None => forgotten += 1,
         }
     }
-    let called = provider.received().len();
-    let settled = books.settled.values().filter(|settled| settled.charge > 0).count();
+    // Only the newest records are kept; all of them are counted.
+    let called = provider.stats().total;
+    let settled = books.settled.values().filter(|settled| settled.charge > 0).count() as u64;
     assert!(settled <= called, "{settled} charged, {called} called");
     for (id, paid) in &books.paid {
         // What was cut is counted here, by a tokenizer that is not the model's.
@@ -167,7 +177,8 @@ async fn under_load(kills: usize, whole_window: bool) {
     sleep(Duration::from_millis(500)).await;
     stop.store(true, Ordering::Relaxed);
     let seen = workers.join_all().await;
-    let mut books = agreed_within(&world, &[USER], LIMIT / 2).await;
+    let within = LIMIT / 2 + READ_A_KILL * u32::try_from(kills).unwrap();
+    let mut books = agreed_within(&world, &[USER], within).await;
     let forgotten = all_is_charged_once(&books, &seen, &world.provider);
     let count = |of: fn(&Seen) -> usize| seen.iter().map(of).sum::<usize>();
     let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
@@ -190,7 +201,7 @@ async fn under_load(kills: usize, whole_window: bool) {
         assert_eq!((books.income, books.owned), (before, before), "nothing proves them");
     }
     // A graceful end and a new start change nothing.
-    world.agents[0].process.stop(Duration::from_secs(10)).await.unwrap();
+    world.agents[0].process.end(Duration::from_secs(10)).await.unwrap();
     world.restart_hub().await.unwrap();
     world.restart_agent(0).unwrap();
     world.hub.offers(Provider::ALL.len()).await.unwrap();

@@ -54,7 +54,7 @@ pub(crate) fn activate(world: &World) {
         write!(prices, ",{}.{:012}", usd / whole, usd % whole).unwrap();
     }
     for provider in ["openai", "azure", "anthropic", "deepseek"] {
-        write!(text, "\n{provider},*,standard flex:0.5 priority:2{prices}").unwrap();
+        write!(text, "\n{provider},*,standard flex:0.5 priority:2 batch:0.5{prices}").unwrap();
     }
     text.push('\n');
     let file = world.dir().join("every-class.csv");

@@ -22,7 +22,7 @@ async fn what_an_agent_cannot_write_down_it_does_not_call() {
     agreed(&world, &[USER]).await;
 
     // The same agent, whose writes may fail without a signal that ends it.
-    world.agents[0].process.stop(Duration::from_secs(10)).await.unwrap();
+    world.agents[0].process.end(Duration::from_secs(10)).await.unwrap();
     let program = world.dir().join("with-a-limit");
     let agent = world.binaries().agent_sim();
     let script = format!("#!/bin/sh\ntrap '' XFSZ\nexec \"{}\" \"$@\"\n", agent.display());

@@ -98,6 +98,11 @@ async fn concurrent_streams_spend_a_balance_to_its_end_and_are_cut_there_in_thei
     println!("{} streams left {left} nano-USD of 21000000", cut.len());
     assert!(left < 5_000_000, "{left} nano-USD could have been spent");
     assert!(left > -NANOS / 100, "{left} nano-USD: far beyond the balance");
+    // What went beyond the balance nobody has paid: the owner's share of it waits.
+    let listed = world.hub.ask(&["ledger", "balance", "--owner", OWNER]).expect("balances");
+    let earned: i64 =
+        listed.as_array().expect("a list").iter().map(|row| nanos(&row["balance"])).sum();
+    assert!(earned * 10 <= 21_000_000 * 8, "{earned} nano-USD were earned of 21000000");
     let later = chat(&key, &body, "").over(&world, Version::H1).await;
     assert_eq!(later.status, 402, "{}", later.text());
     assert_eq!(later.header("x-should-retry"), Some("false"));

@@ -26,7 +26,7 @@ fn agent_of(record: &Record) -> usize {
 }
 
 async fn stop(world: &mut World, index: usize) {
-    world.agents[index].process.stop(Duration::from_secs(10)).await.unwrap();
+    world.agents[index].process.end(Duration::from_secs(10)).await.unwrap();
     world.hub.offers(PROVIDERS).await.unwrap();
 }
 
