@@ -112,17 +112,16 @@ impl Till {
     /// Looks up what the request costs and holds the user's balance for it; `None` where it costs
     /// nothing.
     pub(super) async fn open(&self, order: Order<'_>) -> Result<Option<Tab>, Refusal> {
-        let Order { exchange, caller, ask, model, places, reading } = order;
+        let Order { caller, ask, model, places, .. } = order;
         let metering = ask.route.route.metering;
         if !is_charged(metering) {
             return Ok(None);
         }
         if metering == Metering::Batch {
-            let order = Order { exchange, caller, ask, model, places, reading };
             return self.open_batch(order).await;
         }
         let money = self.0.money.now();
-        let asked = reading.asked();
+        let asked = order.reading.asked();
         if money.hidden_output == HiddenOutput::Refuse && hides_output(ask, model, &asked) {
             return Err(hidden_output());
         }
@@ -139,7 +138,7 @@ impl Till {
         let model = model.or_else(|| stands_for(metering));
         // A long body may name its model behind what was read of it: then any of them may be meant.
         let late = model.is_none();
-        if late && reading.is_whole() {
+        if late && order.reading.is_whole() {
             return Err(unnamed());
         }
         // It may be served at any of the places: the hold is for the dearest.
@@ -159,10 +158,27 @@ impl Till {
         let amount = list.charge(zone).ok_or_else(|| {
             Refusal::malformed("request_too_dear", "the request wants more than can be priced")
         })?;
+        let mut tab = self.held(order, amount, quote, usage.get(Class::Output)).await?;
+        if late {
+            tab.names_its_model_late();
+        }
+        Ok(Some(tab))
+    }
+
+    /// The tab of an order for which so much is held, which carries so many tokens of output.
+    async fn held(
+        &self,
+        order: Order<'_>,
+        amount: NanoUsd,
+        quote: Quote,
+        carried: u64,
+    ) -> Result<Tab, Refusal> {
+        let Order { exchange, caller, ask, reading, .. } = order;
         let payer = Payer { user: caller.user(), key: caller.key(), limits: caller.limits() };
         let hold = self.0.ledger.hold(&payer, exchange, amount).await;
-        let hold = hold.map_err(|refused| refusal(&refused, at))?;
-        let mut tab = Tab::new(
+        let hold = hold.map_err(|refused| refusal(&refused, quote.at()))?;
+        let money = self.0.money.now();
+        Ok(Tab::new(
             self.clone(),
             exchange,
             hold,
@@ -171,12 +187,8 @@ impl Till {
             ask.route.route,
             (money.on_abort.at(ask.provider), money.drain_max),
             caller.member_of(),
-            usage.get(Class::Output),
-        );
-        if late {
-            tab.names_its_model_late();
-        }
-        Ok(Some(tab))
+            carried,
+        ))
     }
 
     /// The dearest price at each of these places.

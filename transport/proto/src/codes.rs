@@ -232,6 +232,25 @@ impl EndReason {
         Self::BalanceExhausted,
     ];
 
+    /// Whether the provider's answer came to the hub whole, whatever the user got of it.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        match self {
+            Self::Complete | Self::AccountFault => true,
+            Self::Refused
+            | Self::UserAbort
+            | Self::SlowReader
+            | Self::UpstreamUnreachable
+            | Self::UpstreamTruncated
+            | Self::TunnelLost
+            | Self::AgentFault
+            | Self::Deadline
+            | Self::Shutdown
+            | Self::Internal
+            | Self::BalanceExhausted => false,
+        }
+    }
+
     /// The stored and logged form.
     #[must_use]
     pub const fn name(self) -> &'static str {

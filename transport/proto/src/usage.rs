@@ -16,6 +16,27 @@ macro_rules! classes {
         }
 
         impl Class {
+    /// Tokens read: fresh ones, and ones read from or written to the provider's cache.
+    pub const READ: [Self; 8] = [
+        Self::Input,
+        Self::InputAudio,
+        Self::InputImage,
+        Self::CacheRead,
+        Self::CacheReadAudio,
+        Self::CacheReadImage,
+        Self::CacheWrite,
+        Self::CacheWrite1h,
+    ];
+
+    /// Tokens written, hidden ones among them.
+    pub const WRITTEN: [Self; 5] = [
+        Self::Output,
+        Self::Reasoning,
+        Self::OutputAudio,
+        Self::OutputImage,
+        Self::RejectedPrediction,
+    ];
+
             /// All classes, in the order of their numbers.
             pub const ALL: [Self; CLASSES] = [$(Self::$name,)*];
 
@@ -159,32 +180,13 @@ impl Usage {
     /// price book's thresholds are held against.
     #[must_use]
     pub fn input_total(&self) -> u64 {
-        [
-            Class::Input,
-            Class::InputAudio,
-            Class::InputImage,
-            Class::CacheRead,
-            Class::CacheReadAudio,
-            Class::CacheReadImage,
-            Class::CacheWrite,
-            Class::CacheWrite1h,
-        ]
-        .into_iter()
-        .fold(0, |sum, class| sum.saturating_add(self.get(class)))
+        Class::READ.into_iter().fold(0, |sum, class| sum.saturating_add(self.get(class)))
     }
 
     /// All tokens written, hidden ones among them.
     #[must_use]
     pub fn output_total(&self) -> u64 {
-        [
-            Class::Output,
-            Class::Reasoning,
-            Class::OutputAudio,
-            Class::OutputImage,
-            Class::RejectedPrediction,
-        ]
-        .into_iter()
-        .fold(0, |sum, class| sum.saturating_add(self.get(class)))
+        Class::WRITTEN.into_iter().fold(0, |sum, class| sum.saturating_add(self.get(class)))
     }
 }
 

@@ -27,20 +27,8 @@ impl Made {
 
     /// The bill of that response, where an answer that ended for `reason` was cut.
     pub(in super::super) fn cut(&self, reason: EndReason) -> Option<PendingBill> {
-        let is_cut = match reason {
-            // The last word of the provider, or of a hub that will not be there to ask for another.
-            EndReason::Complete | EndReason::AccountFault | EndReason::Shutdown => false,
-            EndReason::Refused
-            | EndReason::UserAbort
-            | EndReason::SlowReader
-            | EndReason::UpstreamUnreachable
-            | EndReason::UpstreamTruncated
-            | EndReason::TunnelLost
-            | EndReason::AgentFault
-            | EndReason::Deadline
-            | EndReason::Internal
-            | EndReason::BalanceExhausted => true,
-        };
+        // A hub that stops will not be there to ask for another.
+        let is_cut = !reason.is_whole() && reason != EndReason::Shutdown;
         self.0.get().filter(|_| is_cut).map(|bill| (**bill).clone())
     }
 }

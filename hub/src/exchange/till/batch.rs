@@ -5,10 +5,10 @@
 //! known is refused.
 
 use super::estimate::price_of_batched;
-use super::{Order, PLACES_MAX, Tab, Till, not_priced, refusal};
+use super::{Order, PLACES_MAX, Tab, Till, not_priced};
 use crate::config::Unpriced;
 use crate::exchange::refusal::Refusal;
-use crate::ledger::{Payer, UserLeg};
+use crate::ledger::UserLeg;
 use crate::pricing::Quote;
 use weft_proto::codes::EndReason;
 use weft_proto::meter::{self, AnswerMeter, BatchedRequests, Metered};
@@ -21,8 +21,8 @@ use weft_store::{Bearer, Outlay};
 impl Till {
     /// Holds what a batch may cost; `None` where it costs nothing.
     pub(super) async fn open_batch(&self, order: Order<'_>) -> Result<Option<Tab>, Refusal> {
-        let Order { exchange, caller, ask, model: _, places, reading } = order;
-        let asked = reading.asked().batch;
+        let Order { caller, ask, places, .. } = order;
+        let asked = order.reading.asked().batch;
         if let Some(sum) = asked.iter().find(|sum| sum.unbounded > 0) {
             return Err(unbounded(&sum.model));
         }
@@ -46,21 +46,7 @@ impl Till {
         let amount = list.charge(zone).ok_or_else(|| {
             Refusal::malformed("request_too_dear", "the batch wants more than can be priced")
         })?;
-        let payer = Payer { user: caller.user(), key: caller.key(), limits: caller.limits() };
-        let hold = self.0.ledger.hold(&payer, exchange, amount).await;
-        let hold = hold.map_err(|refused| refusal(&refused, at))?;
-        let money = self.0.money.now();
-        Ok(Some(Tab::new(
-            self.clone(),
-            exchange,
-            hold,
-            quote,
-            reading,
-            ask.route.route,
-            (money.on_abort.at(ask.provider), money.drain_max),
-            caller.member_of(),
-            0,
-        )))
+        self.held(order, amount, quote, 0).await.map(Some)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The hub's own record of an exchange: what a claim is held against, and nothing else of it.
 
-use weft_proto::codes::EndReason;
 use weft_proto::ids::{AccountId, AgentId};
 use weft_proto::money::NanoUsd;
 use weft_proto::usage::{Basis, Class, Usage};
@@ -56,7 +55,7 @@ impl From<&Agreed> for Record {
         let settlement = &agreed.settlement;
         Self {
             served: settlement.served.map(|served| (served.agent, served.account, served.attempt)),
-            proper: is_proper(settlement.end),
+            proper: settlement.end.is_whole(),
             usage: settlement.metered.usage,
             basis: settlement.metered.basis,
             service: settlement.metered.service,
@@ -71,24 +70,6 @@ impl From<&Agreed> for Record {
             covered: Some(agreed.covered(false))
                 .filter(|covered| *covered < settlement.outlay.income),
         }
-    }
-}
-
-/// Whether the provider's answer came to the hub whole, whatever the user got of it.
-const fn is_proper(end: EndReason) -> bool {
-    match end {
-        EndReason::Complete | EndReason::AccountFault => true,
-        EndReason::Refused
-        | EndReason::UserAbort
-        | EndReason::SlowReader
-        | EndReason::UpstreamUnreachable
-        | EndReason::UpstreamTruncated
-        | EndReason::TunnelLost
-        | EndReason::AgentFault
-        | EndReason::Deadline
-        | EndReason::Shutdown
-        | EndReason::Internal
-        | EndReason::BalanceExhausted => false,
     }
 }
 

@@ -55,25 +55,6 @@ const RECORDING_MILLIS_MIN: u64 = 60_000;
 /// Milliseconds of sound where nothing says how much there was: a day.
 const MILLIS_MAX: u64 = 86_400_000;
 
-const READ: [Class; 8] = [
-    Class::Input,
-    Class::InputAudio,
-    Class::InputImage,
-    Class::CacheRead,
-    Class::CacheReadAudio,
-    Class::CacheReadImage,
-    Class::CacheWrite,
-    Class::CacheWrite1h,
-];
-
-const WRITTEN: [Class; 5] = [
-    Class::Output,
-    Class::Reasoning,
-    Class::OutputAudio,
-    Class::OutputImage,
-    Class::RejectedPrediction,
-];
-
 /// The most of each kind of unit.
 struct Most {
     read: u64,
@@ -152,8 +133,8 @@ impl Most {
 
     fn hold(&self, usage: &Usage) -> Usage {
         let mut held = *usage;
-        share(&mut held, &READ, self.read);
-        share(&mut held, &WRITTEN, self.written);
+        share(&mut held, &Class::READ, self.read);
+        share(&mut held, &Class::WRITTEN, self.written);
         for class in [Class::FileSearch, Class::WebFetch, Class::CodeSession, Class::ToolCall] {
             share(&mut held, &[class], self.calls);
         }

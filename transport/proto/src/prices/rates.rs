@@ -4,18 +4,6 @@ use super::{Fallback, Prices, Row, fallback};
 use crate::money::{ListPrice, UnitPrice};
 use crate::usage::{Class, ServiceTier, Usage};
 
-/// The classes of tokens read.
-const INPUT: [Class; 8] = [
-    Class::Input,
-    Class::InputAudio,
-    Class::InputImage,
-    Class::CacheRead,
-    Class::CacheReadAudio,
-    Class::CacheReadImage,
-    Class::CacheWrite,
-    Class::CacheWrite1h,
-];
-
 /// The prices for one question, by total input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rates {
@@ -115,13 +103,13 @@ impl Rates {
     /// a number of tokens. `None` where no class of input has a price.
     #[must_use]
     pub fn dearest_input(&self) -> Option<UnitPrice> {
-        INPUT.into_iter().filter_map(|class| self.dearest(class)).max()
+        Class::READ.into_iter().filter_map(|class| self.dearest(class)).max()
     }
 
     /// The same at one total input.
     #[must_use]
     pub fn dearest_input_at(&self, input_total: u64) -> Option<UnitPrice> {
-        INPUT.into_iter().filter_map(|class| self.price(class, input_total)).max()
+        Class::READ.into_iter().filter_map(|class| self.price(class, input_total)).max()
     }
 
     /// The step that holds at a total input. There is always one: the first begins at zero.

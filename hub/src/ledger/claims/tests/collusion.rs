@@ -1,9 +1,8 @@
 //! An agent and a user that work together: the one invents usage, the other spends what it has as
 //! often as it can. Whatever they do, the owner earns no more than its share of what was paid in.
 
-use super::super::Promise;
 use super::orphans::node;
-use super::world::{Agent, Hub, usage};
+use super::world::{Agent, Hub, promise, usage};
 use crate::ledger::{Hold, Ledger, OpenTicket, Payer, UserLeg};
 use crate::lifecycle::Tasks;
 use crate::wallets::Wallets;
@@ -17,7 +16,6 @@ use weft_proto::entropy::{Entropy, SeededEntropy};
 use weft_proto::ids::{ExchangeId, KeyId, UserId};
 use weft_proto::ledger::{Body, Close, Position};
 use weft_proto::money::{NanoUsd, Ratio};
-use weft_proto::prices::BookHash;
 use weft_proto::provider::Provider;
 use weft_proto::time::{Clock, ManualClock};
 use weft_proto::usage::Basis;
@@ -118,16 +116,7 @@ impl Pair {
         terms.lease = hold.lease();
         let cap = terms.cap;
         self.hub.sealer.seal(&mut ticket);
-        let promise = Promise {
-            provider: Provider::OpenAi,
-            model: "gpt-4o".to_owned(),
-            place: None,
-            book: BookHash::from_bytes([3; 32]),
-            at: ticket.issued_at,
-            zone: Ratio::ONE,
-            tier: Ratio::from_ppm(800_000),
-            service: 0,
-        };
+        let promise = promise(&ticket);
         let open = OpenTicket { served: self.served(&ticket), cap, terms: promise.encode() };
         hold.open_ticket(&open).expect("written down");
         let opened = self.agent.open(&ticket);

@@ -1,7 +1,7 @@
 //! Claims for exchanges whose node died: what proves one, and what does not.
 
-use super::super::{ChargeOf, Clerk, ClerkParts, Greeted, Promise};
-use super::world::{Agent, Hub, income};
+use super::super::{ChargeOf, Clerk, ClerkParts, Greeted};
+use super::world::{Agent, Hub, income, promise};
 use crate::config::{LiveMoney, Money};
 use crate::ledger::{Hold, Keeper, Ledger, Needs, OpenTicket, Payer};
 use crate::telemetry::Metrics;
@@ -11,9 +11,7 @@ use std::time::Duration;
 use weft_proto::entropy::SeededEntropy;
 use weft_proto::ids::{KeyId, UserId};
 use weft_proto::ledger::{Body, Close, End};
-use weft_proto::money::{ListPrice, NanoUsd, Ratio};
-use weft_proto::prices::BookHash;
-use weft_proto::provider::Provider;
+use weft_proto::money::{ListPrice, NanoUsd};
 use weft_proto::time::{Clock, ManualClock};
 use weft_proto::usage::{Class, Usage};
 use weft_proto::wire::ticket::Ticket;
@@ -66,16 +64,7 @@ pub(super) async fn dispatched(hub: &Hub, ledger: &Ledger, agent: &Agent) -> (Ti
     let mut hold = hold.expect("a hold");
     ticket.terms.as_mut().expect("terms").lease = hold.lease();
     hub.sealer.seal(&mut ticket);
-    let promise = Promise {
-        provider: Provider::OpenAi,
-        model: "gpt-4o".to_owned(),
-        place: None,
-        book: BookHash::from_bytes([3; 32]),
-        at: ticket.issued_at,
-        zone: Ratio::ONE,
-        tier: Ratio::from_ppm(800_000),
-        service: 0,
-    };
+    let promise = promise(&ticket);
     let (owner, account, attempt) = (hub.owner, ticket.account, ticket.attempt);
     let served = Served { agent: agent.id, owner, account, attempt };
     let open = OpenTicket { served, cap: NanoUsd::new(HELD), terms: promise.encode() };

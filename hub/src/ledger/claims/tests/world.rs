@@ -1,7 +1,7 @@
 //! One hub's store and clerk, and one agent that writes a chain.
 
 use super::super::{
-    ChargeOf, Clerk, ClerkParts, Evidence, Greeted, Journal, Session, Showed, TicketSealer,
+    ChargeOf, Clerk, ClerkParts, Evidence, Greeted, Journal, Promise, Session, Showed, TicketSealer,
 };
 use crate::config::{LiveMoney, Money};
 use bytes::Bytes;
@@ -498,5 +498,19 @@ impl Agent {
     /// What the agent has earned by the hub's words.
     pub(super) fn earned(&self) -> i64 {
         self.words.values().map(|(_, amount)| amount.nanos()).sum()
+    }
+}
+
+/// What the tests' hub promises of a ticket: by book, zone and tier of every other record here.
+pub(super) fn promise(ticket: &Ticket) -> Promise {
+    Promise {
+        provider: Provider::OpenAi,
+        model: "gpt-4o".to_owned(),
+        place: None,
+        book: BookHash::from_bytes([3; 32]),
+        at: ticket.issued_at,
+        zone: Ratio::ONE,
+        tier: Ratio::from_ppm(800_000),
+        service: 0,
     }
 }
