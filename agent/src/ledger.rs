@@ -188,6 +188,14 @@ impl Ledger {
         self.blocking(move |shared| shared.entries(from, limit)).await
     }
 
+    /// The durable entries at `wanted`, which ascend; one that is not there is left out.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn exactly(&self, wanted: Vec<Position>) -> Result<Vec<Stored>, LedgerError> {
+        self.blocking(move |shared| shared.exactly(&wanted)).await
+    }
+
     /// Closes behind `after` without a final word of the hub, in chain order, at most `limit`.
     ///
     /// # Errors
@@ -444,6 +452,14 @@ impl Shared {
         };
         let place = self.index.place_before(from)?;
         read::entries(self.disk.as_ref(), place, from, until, limit)
+    }
+
+    fn exactly(&self, wanted: &[Position]) -> Result<Vec<Stored>, LedgerError> {
+        let Some(until) = last_of(&self.head.borrow()) else {
+            return Ok(Vec::new());
+        };
+        let durable = &wanted[..wanted.partition_point(|at| *at <= until)];
+        read::exactly(self.disk.as_ref(), durable, |at| self.index.place_before(at))
     }
 
     /// Holds a batch against what is claimed. Returns whether it says anything new.

@@ -6,20 +6,21 @@
 
 use crate::read::Reader;
 use crate::stream::{RecvHalf, SendHalf, StreamError};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quinn::{Connection, RecvStream};
+use std::time::Duration;
+use tokio::time::Instant;
 use weft_proto::codes::AbortCode;
 use weft_proto::limits::{HEAD_WAIT_MAX, priority};
 use weft_proto::wire::receipts::Receipt;
 use weft_proto::wire::{Malformed, StreamKind};
 
-/// Frames are written together up to this many bytes.
-const WRITE_BYTES: usize = 32 * 1024;
-
 /// Sends receipts.
 #[derive(Debug)]
 pub struct ReceiptSender {
     half: SendHalf,
+    /// What was put and not written yet.
+    unsent: BytesMut,
 }
 
 /// Opens the stream of receipts, behind every exchange in priority.
@@ -33,27 +34,38 @@ pub async fn open(connection: &Connection) -> Result<ReceiptSender, StreamError>
     let mut half = SendHalf::new(connection.open_uni().await?);
     half.prioritise(priority::LEDGER);
     half.write(Bytes::from_static(&[StreamKind::Receipts as u8])).await?;
-    Ok(ReceiptSender { half })
+    Ok(ReceiptSender { half, unsent: BytesMut::new() })
 }
 
 impl ReceiptSender {
-    /// Sends these frames, in this order.
+    /// Puts a frame behind those that are to be sent. Nothing goes before [`flush`](Self::flush).
     ///
     /// # Errors
-    /// [`StreamError`] when the hub stopped the stream, the tunnel is lost, or a frame fits no
-    /// limit.
+    /// [`StreamError::Malformed`] when it fits no limit; nothing of it was put.
+    pub fn put(&mut self, receipt: &Receipt) -> Result<(), StreamError> {
+        receipt.encode(&mut self.unsent)?;
+        Ok(())
+    }
+
+    /// Whether all that was put is on its way.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.unsent.is_empty()
+    }
+
+    /// Sends what was put, as the hub's window lets it go.
+    ///
+    /// # Errors
+    /// [`StreamError`] when the hub stopped the stream or the tunnel is lost.
     ///
     /// # Cancel safety
-    /// Not cancel safe: a dropped call may leave half a frame. Drop the sender then.
-    pub async fn send(&mut self, receipts: &[Receipt]) -> Result<(), StreamError> {
-        let mut out = BytesMut::new();
-        for receipt in receipts {
-            receipt.encode(&mut out)?;
-            if out.len() >= WRITE_BYTES {
-                self.half.write(out.split().freeze()).await?;
-            }
+    /// Cancel safe: the next call goes on where a dropped one was.
+    pub async fn flush(&mut self) -> Result<(), StreamError> {
+        while !self.unsent.is_empty() {
+            let written = self.half.write_some(&self.unsent).await?;
+            self.unsent.advance(written);
         }
-        if out.is_empty() { Ok(()) } else { self.half.write(out.freeze()).await }
+        Ok(())
     }
 
     /// Waits until the hub stops the stream or the tunnel is lost.
@@ -107,8 +119,13 @@ impl ReceiptReceiver {
     /// Cancel safe.
     pub async fn next(&mut self) -> Result<Receipt, StreamError> {
         loop {
-            if let Some(receipt) = self.ready()? {
-                return Ok(receipt);
+            match Receipt::take(self.reader.buffer()) {
+                Ok(Some(receipt)) => return Ok(receipt),
+                Ok(None) => {}
+                Err(malformed) => {
+                    self.reader.half.stop(AbortCode::Malformed);
+                    return Err(malformed.into());
+                }
             }
             if !self.reader.fill().await? {
                 return Err(Malformed("end of the receipts").into());
@@ -116,16 +133,27 @@ impl ReceiptReceiver {
         }
     }
 
-    /// The next frame where it is here already: how many are judged at once.
+    /// `first` and the frames that come within `within` of this call, together at most `max`.
     ///
     /// # Errors
-    /// [`StreamError::Malformed`] for what is no frame.
-    pub fn ready(&mut self) -> Result<Option<Receipt>, StreamError> {
-        let taken = Receipt::take(self.reader.buffer());
-        if taken.is_err() {
-            self.reader.half.stop(AbortCode::Malformed);
+    /// As of [`next`](Self::next); what was gathered is dropped.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a dropped call drops what it has gathered.
+    pub async fn gather(
+        &mut self,
+        first: Receipt,
+        max: usize,
+        within: Duration,
+    ) -> Result<Vec<Receipt>, StreamError> {
+        let until = Instant::now() + within;
+        let mut together = vec![first];
+        while together.len() < max
+            && let Ok(next) = tokio::time::timeout_at(until, self.next()).await
+        {
+            together.push(next?);
         }
-        Ok(taken?)
+        Ok(together)
     }
 }
 

@@ -132,6 +132,17 @@ impl SendHalf {
         self.stream.write_chunk(bytes).await.map_err(|error| self.write_failed(error))
     }
 
+    /// Writes a part of `bytes` as soon as flow control lets any go, and says how much.
+    ///
+    /// # Errors
+    /// [`StreamError`] when the peer stopped the stream or the tunnel is lost.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call has written nothing.
+    pub async fn write_some(&mut self, bytes: &[u8]) -> Result<usize, StreamError> {
+        self.stream.write(bytes).await.map_err(|error| self.write_failed(error))
+    }
+
     /// Ends the stream properly. Nothing can be written afterwards.
     ///
     /// # Errors

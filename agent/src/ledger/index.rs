@@ -223,12 +223,12 @@ impl Index {
     /// A place at or before the entry at `at`, from which the log can be read towards it.
     pub(super) fn place_before(&self, at: Position) -> Result<Place, LedgerError> {
         let (epoch, seq) = pair(at);
-        let found = self.state().sql.query_row(
+        let state = self.state();
+        let mut query = state.sql.prepare_cached(
             "SELECT segment, offset FROM places WHERE (epoch, seq) <= (?1, ?2)
              ORDER BY epoch DESC, seq DESC LIMIT 1",
-            params![epoch, seq],
-            |row| Ok(place(row.get(0)?, row.get(1)?)),
-        );
+        )?;
+        let found = query.query_row(params![epoch, seq], |row| Ok(place(row.get(0)?, row.get(1)?)));
         Ok(found.optional()?.unwrap_or(Place::FIRST))
     }
 }

@@ -55,6 +55,52 @@ pub(super) fn entries(
     }
 }
 
+/// Bytes that are read of the log for one entry, and for those near it: two of the index's steps and
+/// the longest entry.
+const NEAR_BYTES: u64 = 256 << 10;
+
+/// The entries at `wanted`, which ascend; one that is not there is left out. `before` says where to
+/// begin to read towards an entry: those that stand near each other are read together.
+pub(super) fn exactly(
+    disk: &dyn Disk,
+    wanted: &[Position],
+    before: impl Fn(Position) -> Result<Place, LedgerError>,
+) -> Result<Vec<Stored>, LedgerError> {
+    let reading = |source| LedgerError::Disk { doing: "reading the log", source };
+    let mut found = Vec::with_capacity(wanted.len());
+    let (mut at, mut bytes, mut read) = (Place::FIRST, Vec::new(), 0);
+    for &wanted in wanted {
+        let place = before(wanted)?;
+        let here = Place { offset: at.offset + read as u64, ..at };
+        if bytes.is_empty() || place > here {
+            (at, read) = (place, 0);
+            bytes = log::read_from(disk, at, NEAR_BYTES).map_err(reading)?;
+        }
+        loop {
+            let Some(next) = frame::take(&bytes[read..]) else {
+                let here = Place { offset: at.offset + read as u64, ..at };
+                let next = if read > 0 { here } else { here.next_segment() };
+                if disk.length(&log::name(next.segment)).is_err() {
+                    return Ok(found);
+                }
+                (at, read) = (next, 0);
+                bytes = log::read_from(disk, at, NEAR_BYTES).map_err(reading)?;
+                continue;
+            };
+            let position = Entry::decode(next.entry)?.position;
+            if position > wanted {
+                break;
+            }
+            if position == wanted {
+                let (bytes, leaf) = (Bytes::copy_from_slice(next.entry), Hash::leaf(next.entry));
+                found.push(Stored { position, bytes, leaf });
+            }
+            read += next.length;
+        }
+    }
+    Ok(found)
+}
+
 /// What a reading of a whole ledger found.
 #[derive(Debug)]
 pub struct Reading {

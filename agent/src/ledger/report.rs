@@ -130,8 +130,9 @@ impl Report {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let sent = self.send().await;
-            self.note(sent);
+            let put = self.put_next().await;
+            self.note(put);
+            let unsent = self.sending.as_ref().is_some_and(|sending| !sending.is_flushed());
             let stopped = self.sending.as_ref().map(Sending::stopped);
             let stopped = async {
                 match stopped {
@@ -151,6 +152,10 @@ impl Report {
                     if let Some(lost @ StreamError::TunnelLost(_)) = error {
                         return Err(lost);
                     }
+                }
+                // Beside the words, for a hub that takes slowly still says what it has decided.
+                flushed = flush(&mut self.sending), if unsent => {
+                    self.note(flushed.map_err(Halted::from));
                 }
                 Some(arrived) = self.arriving.join_next(), if !self.arriving.is_empty() => {
                     if let Ok(Some(book)) = arrived {
@@ -175,10 +180,10 @@ impl Report {
         }
     }
 
-    /// Sends what the hub has not had.
-    async fn send(&mut self) -> Result<(), Halted> {
+    /// Puts what the hub has not had.
+    async fn put_next(&mut self) -> Result<(), Halted> {
         match &mut self.sending {
-            Some(sending) => sending.pump(&self.reporter.ledger).await,
+            Some(sending) => sending.put_next(&self.reporter.ledger).await,
             None => Ok(()),
         }
     }
@@ -203,7 +208,7 @@ impl Report {
         // Where there are more than one round can ask after, the next one goes on at once: what is
         // decided among them must not wait for hours behind what nobody can decide yet.
         let pause = if sending.is_midway() { LOOK_EVERY } else { CLAIM_AGAIN_AFTER };
-        if self.claimed_at.elapsed() >= pause {
+        if sending.is_flushed() && self.claimed_at.elapsed() >= pause {
             self.claimed_at = Instant::now();
             sending.claim_again(ledger).await?;
         }
@@ -318,6 +323,10 @@ impl Report {
             Err(error @ AckError::Journal(_)) => {
                 tracing::error!(%error, "the hub's journal does not hold: the proof is kept");
             }
+            // Of a checkpoint of a process before this one, which comes again behind a restart.
+            Err(AckError::Cosignature) => {
+                tracing::info!(size = said.size, "a cosignature fits no checkpoint that waits");
+            }
             Err(error) => {
                 tracing::error!(error = %causes(&error), "a cosignature is not taken");
             }
@@ -335,5 +344,16 @@ impl Report {
                 Err(error) => tracing::error!(error = %causes(&error), "prices not taken"),
             }
         }
+    }
+}
+
+/// Sends what was put.
+///
+/// # Cancel safety
+/// Cancel safe.
+async fn flush(sending: &mut Option<Sending>) -> Result<(), StreamError> {
+    match sending {
+        Some(sending) => sending.flush().await,
+        None => Ok(()),
     }
 }

@@ -318,6 +318,35 @@ async fn a_thousand_callers_share_commits_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn entries_are_found_wherever_they_stand() {
+    let world = World::new();
+    let mut parts = world.parts(Writer::Thread);
+    // Three segments, and many readings of each.
+    parts.segment_bytes = 600_000;
+    let ledger = Ledger::open(parts).expect("open");
+    for _ in 0..50 {
+        for _ in 0..50 {
+            ledger.open_exchange(world.ticket()).await.expect("open").close(served());
+        }
+        ledger.flush().await.expect("flush");
+    }
+    let size = ledger.head().size;
+    let at = |seq| Position { epoch: 1, seq };
+    for step in [1, 3, 97, 1_500] {
+        let wanted: Vec<_> = (0..size + 10).step_by(step).map(at).collect();
+        let found = ledger.exactly(wanted.clone()).await.expect("entries");
+        let there: Vec<_> = wanted.into_iter().filter(|at| at.seq < size).collect();
+        assert!(found.iter().map(|stored| stored.position).eq(there));
+        for stored in found.iter().step_by(50) {
+            let same = ledger.entries(stored.position, 1).await.expect("entry");
+            assert_eq!(same, std::slice::from_ref(stored));
+        }
+    }
+    let nowhere = vec![Position { epoch: 0, seq: 4 }, at(size), Position { epoch: 2, seq: 0 }];
+    assert_eq!(ledger.exactly(nowhere).await.expect("entries"), []);
+}
+
+#[tokio::test]
 async fn a_checkpoint_is_cosigned_and_a_log_cut_below_it_is_refused() {
     let world = World::new();
     let ledger = world.open();

@@ -16,7 +16,6 @@ use weft_proto::ids::{AgentId, OwnerId};
 use weft_proto::prices::BookHash;
 use weft_proto::wire::control::HubMessage;
 use weft_proto::wire::receipts::{AgentLedger, PricesOffer, Receipt, SIGNATURE_BYTES};
-use weft_transport::receipts::ReceiptReceiver;
 use weft_transport::stream::StreamError;
 use weft_transport::{prices, receipts};
 
@@ -162,8 +161,7 @@ async fn take(
             receipt = receiver.next() => {
                 link.heard();
                 let first = receipt?;
-                tokio::time::sleep(GATHER).await;
-                let together = gather(first, &mut receiver)?;
+                let together = receiver.gather(first, TOGETHER_MAX, GATHER).await?;
                 desk.take(together).await?
             }
         };
@@ -174,17 +172,6 @@ async fn take(
             return Err(Stopped::Over);
         }
     }
-}
-
-/// The first receipt and those that are here already.
-fn gather(first: Receipt, receiver: &mut ReceiptReceiver) -> Result<Vec<Receipt>, StreamError> {
-    let mut together = vec![first];
-    while together.len() < TOGETHER_MAX
-        && let Some(receipt) = receiver.ready()?
-    {
-        together.push(receipt);
-    }
-    Ok(together)
 }
 
 /// Sends the book in force, and each that comes into force, unless the agent has it.

@@ -2,6 +2,7 @@
 
 use crate::world::{PATIENCE, World};
 use bytes::Bytes;
+use std::time::Duration;
 use weft_proto::codes::AbortCode;
 use weft_proto::limits::{PRICE_BOOK_BYTES_MAX, RECEIPT_BYTES_MAX};
 use weft_proto::wire::Malformed;
@@ -22,7 +23,17 @@ async fn receipts_arrive_in_their_order_whatever_their_size() {
     let sending = async {
         let mut sender = receipts::open(&tunnel.agent).await.unwrap();
         for part in sent.chunks(333) {
-            sender.send(part).await.unwrap();
+            for receipt in part {
+                sender.put(receipt).unwrap();
+            }
+            // Whatever else its task has to do: a dropped call has lost nothing.
+            while !sender.is_flushed() {
+                tokio::select! {
+                    biased;
+                    flushed = sender.flush() => flushed.unwrap(),
+                    () = tokio::time::sleep(Duration::from_micros(50)) => {}
+                }
+            }
         }
         sender
     };
@@ -40,6 +51,33 @@ async fn receipts_arrive_in_their_order_whatever_their_size() {
     let (sender, mut receiver) = tokio::time::timeout(PATIENCE, both).await.unwrap();
     drop(sender);
     assert_eq!(receiver.next().await, Err(StreamError::Aborted(AbortCode::Internal)));
+}
+
+#[tokio::test]
+async fn receipts_are_gathered_over_as_many_datagrams_as_they_take() {
+    let tunnel = World::new().tunnel().await;
+    let receipt = Receipt::Entry(Bytes::from(vec![7; 400]));
+    let sending = async {
+        let mut sender = receipts::open(&tunnel.agent).await.unwrap();
+        for _ in 0..2_048 {
+            sender.put(&receipt).unwrap();
+        }
+        sender.flush().await.unwrap();
+        sender
+    };
+    let receiving = async {
+        let stream = tunnel.hub.accept_uni().await.unwrap();
+        let mut receiver = receipts::accept(stream).await.unwrap();
+        for _ in 0..4 {
+            let first = receiver.next().await.unwrap();
+            let together = receiver.gather(first, 512, PATIENCE).await.unwrap();
+            assert_eq!(together.len(), 512);
+        }
+        let nothing = receiver.gather(receipt.clone(), 512, Duration::from_millis(10)).await;
+        assert_eq!(nothing, Ok(vec![receipt.clone()]));
+    };
+    let both = async { tokio::join!(sending, receiving) };
+    tokio::time::timeout(PATIENCE, both).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::Halted;
 use crate::ledger::{Ledger, Stored};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ledger::{Body, Entry, Position};
 use weft_proto::limits::RECEIPTS_IN_FLIGHT_MAX;
 use weft_proto::wire::receipts::{Receipt, Verdict};
@@ -10,7 +10,7 @@ use weft_transport::Connection;
 use weft_transport::receipts::{self, ReceiptSender};
 use weft_transport::stream::StreamError;
 
-/// Entries that are read and sent together.
+/// Entries that are read together.
 const TOGETHER: usize = 256;
 
 /// Claims that are made again in one go; further ones wait for the next.
@@ -63,42 +63,51 @@ impl Sending {
         }
     }
 
-    /// Sends the durable entries that were not sent, as far as so many closes may be without an
-    /// answer.
-    pub(super) async fn pump(&mut self, ledger: &Ledger) -> Result<(), Halted> {
-        while self.in_flight.len() < RECEIPTS_IN_FLIGHT_MAX {
-            let head = ledger.head();
-            if self.next >= (Position { epoch: head.epoch, seq: head.size }) {
-                return Ok(());
-            }
-            let stored = ledger.entries(self.next, TOGETHER).await?;
-            let Some(last) = stored.last() else {
-                return Ok(());
-            };
-            let next = Position { epoch: last.position.epoch, seq: last.position.seq + 1 };
-            let mut frames = Vec::with_capacity(stored.len());
-            for Stored { position, bytes, .. } in stored {
-                let entry = Entry::decode(&bytes).map_err(crate::ledger::LedgerError::from)?;
-                frames.push(Receipt::Entry(bytes.clone()));
-                match entry.body {
-                    Body::Close(close) => {
-                        self.in_flight.insert(position);
-                        self.news = true;
-                        // The hub took its OPEN on a stream before this one, and need not have it
-                        // at hand: it is brought along, before any word on the close.
-                        if close.open < self.began
-                            && let Some(open) = exactly(ledger, close.open).await?
-                        {
-                            frames.push(Receipt::Claim { open: open.bytes, close: bytes });
-                        }
-                    }
-                    Body::Epoch(_) | Body::Open(_) | Body::Acks(_) => self.news = true,
-                    Body::Checkpoint(_) | Body::Cosigned(_) => {}
-                }
-            }
-            self.sender.send(&frames).await?;
-            self.next = next;
+    /// Whether something waits for the hub's window.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.sender.is_flushed()
+    }
+
+    /// Sends what was put.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn flush(&mut self) -> Result<(), StreamError> {
+        self.sender.flush().await
+    }
+
+    /// Puts the next durable entries, once those before are on their way and as far as so many
+    /// closes may be without an answer.
+    pub(super) async fn put_next(&mut self, ledger: &Ledger) -> Result<(), Halted> {
+        let head = ledger.head();
+        let is_all = self.next >= (Position { epoch: head.epoch, seq: head.size });
+        if is_all || !self.is_flushed() || self.in_flight.len() >= RECEIPTS_IN_FLIGHT_MAX {
+            return Ok(());
         }
+        let stored = ledger.entries(self.next, TOGETHER).await?;
+        let Some(last) = stored.last().map(|last| last.position) else {
+            return Ok(());
+        };
+        for Stored { position, bytes, .. } in stored {
+            let entry = Entry::decode(&bytes).map_err(crate::ledger::LedgerError::from)?;
+            self.sender.put(&Receipt::Entry(bytes.clone()))?;
+            match entry.body {
+                Body::Close(close) => {
+                    self.in_flight.insert(position);
+                    self.news = true;
+                    // The hub took its OPEN on a stream before this one, and need not have it at
+                    // hand: it is brought along, before any word on the close.
+                    if close.open < self.began
+                        && let Some(open) = exactly(ledger, close.open).await?
+                    {
+                        self.sender.put(&Receipt::Claim { open: open.bytes, close: bytes })?;
+                    }
+                }
+                Body::Epoch(_) | Body::Open(_) | Body::Acks(_) => self.news = true,
+                Body::Checkpoint(_) | Body::Cosigned(_) => {}
+            }
+        }
+        self.next = Position { epoch: last.epoch, seq: last.seq + 1 };
         Ok(())
     }
 
@@ -107,54 +116,62 @@ impl Sending {
         self.claimed.is_some()
     }
 
-    /// Claims again what the hub had before this stream, or has had for long, without a final word.
+    /// Puts claims of what the hub had before this stream, or has had for long, without a final word.
     pub(super) async fn claim_again(&mut self, ledger: &Ledger) -> Result<(), Halted> {
         let open = ledger.unacknowledged(self.claimed, CLAIMS_AGAIN_MAX).await?;
         let (first, more) = (self.claimed, open.len() == CLAIMS_AGAIN_MAX);
         // Those that wait for a person's decision must not keep the others from being claimed.
         self.claimed = open.last().map(|close| close.position).filter(|_| more);
         let last = self.claimed;
-        let mut frames = Vec::new();
-        let mut unanswered = BTreeSet::new();
-        for close in open.into_iter().filter(|close| close.position < self.next) {
+        let open: Vec<_> = open.into_iter().filter(|close| close.position < self.next).collect();
+        let silent = |verdict| match verdict {
+            None | Some(Verdict::Later) => true,
             // What the hub keeps for a person to decide is asked after, not counted as in flight.
-            let silent = match close.verdict {
-                None | Some(Verdict::Later) => true,
-                Some(Verdict::Disputed | Verdict::Paid | Verdict::Refused) => false,
-            };
-            if silent && close.position >= self.began {
-                unanswered.insert(close.position);
-            }
-            if let Some(claim) = claim(ledger, close.position).await? {
-                frames.push(claim);
-            }
+            Some(Verdict::Disputed | Verdict::Paid | Verdict::Refused) => false,
+        };
+        let unanswered = open
+            .iter()
+            .filter(|close| silent(close.verdict) && close.position >= self.began)
+            .map(|close| close.position);
+        let unanswered: Vec<_> = unanswered.collect();
+        for claim in claims(ledger, open.iter().map(|close| close.position).collect()).await? {
+            self.sender.put(&claim)?;
         }
         let looked_at = |at: &Position| {
             first.is_none_or(|first| *at > first) && last.is_none_or(|last| *at <= last)
         };
         self.in_flight.retain(|at| !looked_at(at));
         self.in_flight.extend(unanswered);
-        for frames in frames.chunks(TOGETHER) {
-            self.sender.send(frames).await?;
-        }
         Ok(())
     }
 }
 
-/// A CLOSE and its OPEN, as they stand in the log.
-async fn claim(ledger: &Ledger, at: Position) -> Result<Option<Receipt>, Halted> {
-    let Some(close) = exactly(ledger, at).await? else {
-        return Ok(None);
+/// CLOSEs and their OPENs, as they stand in the log.
+async fn claims(ledger: &Ledger, closes: Vec<Position>) -> Result<Vec<Receipt>, Halted> {
+    let closes = ledger.exactly(closes).await?;
+    let mut open_of = Vec::with_capacity(closes.len());
+    for stored in &closes {
+        let entry = Entry::decode(&stored.bytes).map_err(crate::ledger::LedgerError::from)?;
+        open_of.push(match entry.body {
+            Body::Close(close) => Some(close.open),
+            Body::Epoch(_)
+            | Body::Open(_)
+            | Body::Acks(_)
+            | Body::Checkpoint(_)
+            | Body::Cosigned(_) => None,
+        });
+    }
+    let mut opens: Vec<_> = open_of.iter().copied().flatten().collect();
+    opens.sort_unstable();
+    let opens = ledger.exactly(opens).await?;
+    let opens: BTreeMap<_, _> = opens.into_iter().map(|open| (open.position, open)).collect();
+    let pair = |(close, open): (Stored, Option<Position>)| {
+        let open = opens.get(&open?)?.bytes.clone();
+        Some(Receipt::Claim { open, close: close.bytes })
     };
-    let entry = Entry::decode(&close.bytes).map_err(crate::ledger::LedgerError::from)?;
-    let Body::Close(body) = entry.body else {
-        return Ok(None);
-    };
-    let open = exactly(ledger, body.open).await?;
-    Ok(open.map(|open| Receipt::Claim { open: open.bytes, close: close.bytes }))
+    Ok(closes.into_iter().zip(open_of).filter_map(pair).collect())
 }
 
 async fn exactly(ledger: &Ledger, at: Position) -> Result<Option<Stored>, Halted> {
-    let found = ledger.entries(at, 1).await?;
-    Ok(found.into_iter().next().filter(|stored| stored.position == at))
+    Ok(ledger.exactly(vec![at]).await?.pop())
 }
