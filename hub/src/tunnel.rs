@@ -12,6 +12,7 @@ mod directory;
 mod door;
 mod joining;
 mod link;
+mod outbox;
 mod receipts;
 mod session;
 

@@ -1,7 +1,8 @@
 //! UDP sockets and QUIC endpoints, over the system's network or a simulated one.
 
+use crate::batch::Batching;
 use aws_lc_rs::hmac;
-use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, TokioRuntime};
+use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime};
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -104,7 +105,7 @@ fn open(
     endpoint: EndpointConfig,
     server: Option<quinn::ServerConfig>,
 ) -> io::Result<Endpoint> {
-    let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+    let runtime: Arc<dyn Runtime> = Arc::new(Batching);
     let socket = match udp {
         Udp::System(socket) => runtime.wrap_udp_socket(socket)?,
         Udp::Abstract(socket) => socket,

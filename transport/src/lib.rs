@@ -16,6 +16,7 @@ pub mod prices;
 pub mod receipts;
 pub mod stream;
 
+mod batch;
 mod read;
 
 pub use quinn::{Connection, Endpoint};

@@ -1,19 +1,16 @@
 //! One live tunnel, as the exchanges on it see it.
 
+use super::outbox::{Outbox, Outgoing, outbox};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use weft_proto::ids::{AgentId, OwnerId, SessionId};
 use weft_proto::suspicion::Suspicion;
 use weft_proto::wire::control::{Features, HubMessage};
 use weft_transport::Connection;
-
-/// Control messages that may wait for a tunnel; more are dropped with a warning, for a peer that
-/// reads none is found out by its silence.
-const OUTBOX_MAX: usize = 16;
 
 /// One live tunnel.
 pub struct Link {
@@ -22,7 +19,7 @@ pub struct Link {
     session: SessionId,
     features: Features,
     pub(super) connection: Connection,
-    outbox: mpsc::Sender<HubMessage>,
+    outbox: Outbox,
     began: Instant,
     suspicion: Mutex<Suspicion>,
     /// Wakes the watch when the first exchange of a quiet tunnel begins.
@@ -46,8 +43,8 @@ impl Link {
         session: SessionId,
         features: Features,
         connection: Connection,
-    ) -> (Self, mpsc::Receiver<HubMessage>) {
-        let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
+    ) -> (Self, Outgoing) {
+        let (outbox, messages) = outbox();
         let link = Self {
             agent,
             owner,
@@ -130,12 +127,12 @@ impl Link {
     /// # Cancel safety
     /// Cancel safe: a dropped call has sent nothing.
     pub(super) async fn say(&self, message: HubMessage) {
-        drop(self.outbox.send(message).await);
+        self.outbox.put(message).await.unwrap_or(());
     }
 
     /// Sends a control message when the tunnel takes it; never waits.
     pub(super) fn tell(&self, message: HubMessage) {
-        if let Err(refused) = self.outbox.try_send(message) {
+        if let Err(refused) = self.outbox.try_put(message) {
             tracing::debug!(agent = %self.agent, %refused, "control message not sent");
         }
     }

@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use weft_proto::ids::{AgentId, OwnerId};
 use weft_proto::prices::BookHash;
@@ -106,15 +105,8 @@ enum Stopped {
     Over,
 }
 
-/// Takes receipts for as long as it is run, once the agent's ledger has greeted.
-pub(super) async fn serve(
-    link: &Link,
-    desks: Option<&dyn Desks>,
-    mut greetings: mpsc::Receiver<AgentLedger>,
-) {
-    let (Some(desks), Some(ledger)) = (desks, greetings.recv().await) else {
-        return;
-    };
+/// Takes receipts for as long as it is run: the agent's `ledger` has greeted.
+pub(super) async fn serve(link: &Link, desks: &dyn Desks, ledger: AgentLedger) {
     tokio::join!(take_all(link, desks, &ledger), push_books(link, desks, &ledger));
 }
 
@@ -145,12 +137,12 @@ async fn take(
     desk: &mut dyn Desk,
     ledger: &AgentLedger,
 ) -> Result<std::convert::Infallible, Stopped> {
-    link.say(desk.greet(ledger).await?).await;
+    Box::pin(link.say(desk.greet(ledger).await?)).await;
     if desk.is_over() {
         return Err(Stopped::Over);
     }
     let stream = link.connection.accept_uni().await.map_err(StreamError::from)?;
-    let mut receiver = receipts::accept(stream).await?;
+    let mut receiver = Box::pin(receipts::accept(stream)).await?;
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -161,12 +153,12 @@ async fn take(
             receipt = receiver.next() => {
                 link.heard();
                 let first = receipt?;
-                let together = receiver.gather(first, TOGETHER_MAX, GATHER).await?;
+                let together = Box::pin(receiver.gather(first, TOGETHER_MAX, GATHER)).await?;
                 desk.take(together).await?
             }
         };
         for message in said {
-            link.say(message).await;
+            Box::pin(link.say(message)).await;
         }
         if desk.is_over() {
             return Err(Stopped::Over);
@@ -188,9 +180,9 @@ async fn push_books(link: &Link, desks: &dyn Desks, ledger: &AgentLedger) {
             active: true,
         });
         if let Ok(offer) = offer {
-            link.say(HubMessage::Prices(offer)).await;
+            Box::pin(link.say(HubMessage::Prices(offer))).await;
             if !known.contains(&hash) {
-                match prices::send(&link.connection, &canonical).await {
+                match Box::pin(prices::send(&link.connection, &canonical)).await {
                     Ok(()) => known.push(hash),
                     Err(error) => {
                         tracing::info!(agent = %link.agent(), %hash, %error, "prices not taken");

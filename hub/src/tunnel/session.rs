@@ -1,12 +1,12 @@
 //! One tunnel from its HELLO to its end.
 
 use super::link::Link;
+use super::outbox::Outgoing;
 use super::{Tunnels, receipts};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use weft_certs::PeerAgent;
 use weft_proto::codes::CloseCode;
 use weft_proto::ids::{OwnerId, SessionId};
@@ -17,7 +17,6 @@ use weft_proto::suspicion::Look;
 use weft_proto::wire::control::{
     AgentMessage, Features, Health, Hello, HubMessage, Refuse, RefuseCause, Welcome,
 };
-use weft_proto::wire::receipts::AgentLedger;
 use weft_transport::control::{self, ControlReceiver, ControlSender};
 use weft_transport::stream::StreamError;
 use weft_transport::{Connection, close};
@@ -40,10 +39,10 @@ impl Tunnels {
         peer: PeerAgent,
         greeted: impl FnOnce() + Send,
     ) {
-        let code = match self.greet(&connection, &peer).await {
+        let code = match Box::pin(self.greet(&connection, &peer)).await {
             Ok((control, machine, hello)) => {
                 greeted();
-                self.enter(&connection, control, machine, hello).await
+                Box::pin(self.enter(&connection, control, machine, hello)).await
             }
             Err(error) => {
                 tracing::info!(agent = %peer.agent, %error, "no session");
@@ -90,12 +89,12 @@ impl Tunnels {
     ) -> CloseCode {
         let needs = &self.0.needs;
         if self.0.draining.load(Ordering::Acquire) {
-            return refuse(control, RefuseCause::Draining, super::RECONNECT_IN, false).await;
+            return refused(control, RefuseCause::Draining, super::RECONNECT_IN, false).await;
         }
         // A newer session of an agent that has one would take its place: that is no further tunnel,
         // but telling the two apart is not worth the look when the node is full.
         if self.0.directory.count_tunnels() >= needs.tunnels_max {
-            return refuse(control, RefuseCause::Busy, Duration::from_secs(5), false).await;
+            return refused(control, RefuseCause::Busy, Duration::from_secs(5), false).await;
         }
         let session = SessionId::generate(&*needs.clock, &*needs.entropy);
         let (entry, ended) = self.0.directory.enter(&hello, session, connection);
@@ -105,20 +104,22 @@ impl Tunnels {
         match entry {
             Entry::InForce { .. } => {}
             Entry::Stale => {
-                return refuse(control, RefuseCause::Stale, Duration::from_secs(1), false).await;
+                return refused(control, RefuseCause::Stale, Duration::from_secs(1), false).await;
             }
             Entry::Duplicate { parked_for, .. } => {
                 tracing::warn!(agent = %hello.agent, "two agents hold one identity: both parked");
                 let wait = parked_for.min(DUPLICATE_WINDOW);
-                return refuse(control, RefuseCause::DuplicateIdentity, wait, false).await;
+                return refused(control, RefuseCause::DuplicateIdentity, wait, false).await;
             }
         }
         // Only now, that a revocation would find this connection: see the room's invariants.
         let _leave = Leave { tunnels: self, hello: &hello, session };
-        match self.owner_of(&hello).await {
-            Ok(owner) => self.run(connection, control, machine, &hello, session, owner).await,
+        match Box::pin(self.owner_of(&hello)).await {
+            Ok(owner) => {
+                Box::pin(self.run(connection, control, machine, &hello, session, owner)).await
+            }
             Err((cause, permanent)) => {
-                refuse(control, cause, Duration::from_secs(5), permanent).await
+                refused(control, cause, Duration::from_secs(5), permanent).await
             }
         }
     }
@@ -159,8 +160,13 @@ impl Tunnels {
             features: self.features(),
             build: concat!("weft-hub ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        if sender.send(&HubMessage::Welcome(welcome)).await.is_err() {
-            return CloseCode::Internal;
+        // An agent that grants no window for it would hold its place for ever.
+        let welcome = HubMessage::Welcome(welcome);
+        let welcomed = tokio::time::timeout(SESSION_HANDSHAKE_MAX, sender.send(&welcome));
+        match Box::pin(welcomed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return CloseCode::Internal,
+            Err(_) => return CloseCode::Timeout,
         }
         if let Err(error) = needs.agents.touch(hello.agent, needs.clock.now()).await {
             tracing::warn!(agent = %hello.agent, %error, "last sight of the agent not recorded");
@@ -177,11 +183,9 @@ impl Tunnels {
             agent = %hello.agent, %session, build = hello.build,
             remote = %connection.remote_address(), "agent connected"
         );
-        let (greetings, greeted) = mpsc::channel(1);
         let turn =
-            Turn { tunnels: self, link: &link, machine, sender, receiver, outbox, greetings };
-        let ledger = receipts::serve(&link, needs.desks.as_deref(), greeted);
-        let (close, why) = turn.run(ledger).await;
+            Turn { tunnels: self, link: &link, machine, sender, receiver, outbox, ledger: None };
+        let (close, why) = turn.run().await;
         tracing::info!(agent = %hello.agent, %session, why, "agent disconnected");
         close
     }
@@ -208,16 +212,17 @@ struct Turn<'a> {
     machine: HubSession,
     sender: ControlSender<HubMessage>,
     receiver: ControlReceiver<AgentMessage>,
-    outbox: mpsc::Receiver<HubMessage>,
-    /// Where the greeting of the agent's ledger goes.
-    greetings: mpsc::Sender<AgentLedger>,
+    outbox: Outgoing,
+    /// What takes the agent's receipts, once its ledger has greeted.
+    ledger: Option<LedgerTurn<'a>>,
 }
 
-impl Turn<'_> {
-    /// Runs the session to its end, and `ledger` beside it; says how to close and why, for people.
-    async fn run(mut self, ledger: impl Future<Output = ()>) -> (CloseCode, String) {
-        let mut ledger = pin!(ledger);
-        let mut ledger_ended = false;
+/// Takes the receipts of a session.
+type LedgerTurn<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+impl<'a> Turn<'a> {
+    /// Runs the session to its end, and its ledger beside it; says how to close and why, for people.
+    async fn run(mut self) -> (CloseCode, String) {
         loop {
             // Bound here: the lock must not be held while anything is waited for.
             let look = self.link.suspicion().look(self.link.age(), self.link.connection.rtt());
@@ -251,11 +256,11 @@ impl Turn<'_> {
                     Ok(message) => self.received(message),
                     Err(error) => Err((close_for(&error), error.to_string())),
                 },
-                Some(message) = self.outbox.recv() => self.send(&message).await,
+                message = self.outbox.next() => self.send(&message).await,
                 () = self.link.armed.notified() => Ok(()),
                 () = timer => Ok(()),
-                () = &mut ledger, if !ledger_ended => {
-                    ledger_ended = true;
+                () = taken(&mut self.ledger) => {
+                    self.ledger = None;
                     Ok(())
                 }
             };
@@ -268,7 +273,9 @@ impl Turn<'_> {
     /// Sends a control message. An agent that grants it no window is as silent as one that answers
     /// no PING.
     async fn send(&mut self, message: &HubMessage) -> Result<(), (CloseCode, String)> {
-        match tokio::time::timeout(DEAD_AFTER, self.sender.send(message)).await {
+        // Boxed, here and elsewhere in this room: what runs for a moment takes no room in a task
+        // that is idle for hours.
+        match Box::pin(tokio::time::timeout(DEAD_AFTER, self.sender.send(message))).await {
             Ok(sent) => sent.map_err(|error| (CloseCode::Internal, error.to_string())),
             Err(_) => Err((CloseCode::Unresponsive, "it reads no control message".to_owned())),
         }
@@ -302,13 +309,21 @@ impl Turn<'_> {
             }
             HubEvent::Ledger(ledger) => {
                 // Once a session, and on its first tunnel alone: the session's machine sees to it.
-                if let Err(refused) = self.greetings.try_send(ledger) {
-                    tracing::debug!(agent = %self.link.agent(), %refused, "greeting not taken");
+                if let Some(desks) = self.tunnels.0.needs.desks.as_deref() {
+                    self.ledger = Some(Box::pin(receipts::serve(self.link, desks, ledger)));
                 }
             }
             HubEvent::Hello(_) | HubEvent::Pong(_) | HubEvent::Nothing => {}
         }
         Ok(())
+    }
+}
+
+/// Until `ledger` has ended, where there is one.
+async fn taken(ledger: &mut Option<LedgerTurn<'_>>) {
+    match ledger {
+        Some(ledger) => ledger.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -321,17 +336,56 @@ const fn close_for(error: &StreamError) -> CloseCode {
 }
 
 /// Says no, and gives the agent the time to read it.
-async fn refuse(
-    (mut sender, mut receiver): Control,
+fn refused(
+    control: Control,
     cause: RefuseCause,
     retry_after: Duration,
     permanent: bool,
-) -> CloseCode {
-    let refuse = HubMessage::Refuse(Refuse { cause, retry_after, permanent });
-    if sender.send(&refuse).await.is_ok() {
+) -> Pin<Box<dyn Future<Output = CloseCode> + Send>> {
+    Box::pin(refuse(control, Refuse { cause, retry_after, permanent }))
+}
+
+async fn refuse((mut sender, mut receiver): Control, refuse: Refuse) -> CloseCode {
+    let refuse = HubMessage::Refuse(refuse);
+    // One that grants no window for it need not know.
+    let sent = tokio::time::timeout(REFUSE_LINGER, sender.send(&refuse)).await;
+    if let Ok(Ok(())) = sent {
         // The agent closes when it has read the message; whatever else it says is of no interest.
         let closed = async { while receiver.next().await.is_ok() {} };
         drop(tokio::time::timeout(REFUSE_LINGER, closed).await);
     }
     CloseCode::Refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::Desks;
+    use weft_proto::wire::receipts::AgentLedger;
+
+    /// What a session's futures may take of an idle hub's memory, in bytes: somewhat more than they
+    /// do. Who crosses the line boxes what runs for a moment only.
+    const SESSION_BYTES_MAX: usize = 2_560;
+    const LEDGER_BYTES_MAX: usize = 3_072;
+
+    fn bytes_of<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_futures_of_an_idle_session_stay_small() {
+        type Session<'a> =
+            (&'a Tunnels, &'a Connection, Control, HubSession, &'a Hello, SessionId, OwnerId);
+        let session = bytes_of(
+            |(tunnels, connection, control, machine, hello, id, owner): Session<'static>| {
+                tunnels.run(connection, control, machine, hello, id, owner)
+            },
+        );
+        assert!(session <= SESSION_BYTES_MAX, "{session} bytes");
+        type Receipts<'a> = (&'a Link, &'a dyn Desks, AgentLedger);
+        let ledger = bytes_of(|(link, desks, ledger): Receipts<'static>| {
+            receipts::serve(link, desks, ledger)
+        });
+        assert!(ledger <= LEDGER_BYTES_MAX, "{ledger} bytes");
+    }
 }
