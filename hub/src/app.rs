@@ -28,7 +28,7 @@ use crate::auth::Auth;
 use crate::config::{Database, HubConfig, LiveLimits, LiveMoney, Overrides};
 use crate::exchange::settle::{OutcomeWriter, Settler};
 use crate::exchange::{self, Spine};
-use crate::gateway::{self, Gateway, UsersDoor};
+use crate::gateway::{self, Gateway, Quic, UsersDoor};
 use crate::lifecycle::{Ended, Lifecycle, Readiness, Signals, Stage, Tasks};
 use crate::objects::Objects;
 use crate::telemetry::{Log, Metrics};
@@ -42,6 +42,7 @@ use certificate::UsersCertificate;
 use money::MoneyRooms;
 use reload::ReloadDesk;
 use std::fmt;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use weft_certs::{AgentTrust, Authority};
 use weft_proto::entropy::{Entropy, OsEntropy};
@@ -81,6 +82,7 @@ pub struct App {
     gateway: Gateway,
     users: Vec<UsersDoor>,
     users_tls: Arc<rustls::ServerConfig>,
+    users_h3_port: Option<NonZeroU16>,
     agents: Vec<Endpoint>,
     admin: AdminDoor,
     rooms: AdminRooms,
@@ -225,9 +227,12 @@ impl App {
         let users_tls = certificate.door()?;
         let reload = ReloadDesk::new(&config, limits.clone(), money.clone(), hook, certificate);
         let reload = Arc::new(reload);
+        let reset_key = data.reset_key(&*entropy)?;
+        let h3 = config.users.h3.then(|| Quic::new(&users_tls, reset_key, Arc::clone(&entropy)));
+        let h3 = h3.transpose().map_err(BindError::UsersQuic)?;
         let mut users = Vec::new();
         for &address in &config.users.addresses {
-            let door = UsersDoor::bind(address).await;
+            let door = UsersDoor::bind(address, h3.as_ref()).await;
             users.push(door.map_err(|source| BindError::Door {
                 door: "users'",
                 address,
@@ -238,7 +243,6 @@ impl App {
         let agent_trust: Arc<dyn AgentTrust> = Arc::<Trust>::clone(&trust);
         let tls = authority.agents_door(agent_trust, Arc::clone(&clock))?;
         let quic = weft_transport::config::hub(Arc::new(tls))?;
-        let reset_key = data.reset_key(&*entropy)?;
         let mut agents = Vec::new();
         let mut agent_addresses = Vec::new();
         for &address in &config.agents.addresses {
@@ -257,6 +261,7 @@ impl App {
             .map_err(|source| BindError::Door { door: "admin", address, source })?;
         let addresses = Addresses {
             users: users.iter().map(UsersDoor::address).collect(),
+            users_h3: users.iter().filter_map(UsersDoor::h3_address).collect(),
             agents: agent_addresses,
             admin: admin.address(),
         };
@@ -297,6 +302,7 @@ impl App {
             gateway,
             users,
             users_tls: Arc::new(users_tls),
+            users_h3_port: config.users.h3_port,
             agents,
             admin,
             rooms,
@@ -383,7 +389,7 @@ impl App {
         // Users last: whatever answers them is there.
         for door in self.users {
             let (gateway, tls) = (self.gateway.clone(), Arc::clone(&self.users_tls));
-            let serve = door.serve(gateway, tls, limits.clone(), tasks.clone());
+            let serve = door.serve(gateway, tls, limits.clone(), tasks.clone(), self.users_h3_port);
             tasks.spawn_critical(Stage::Work, "users' door", forever(serve));
         }
         drop(self.gateway);

@@ -238,6 +238,21 @@ impl HubConfig {
         if self.agents.addresses.is_empty() {
             return refuse("agents.addresses", "the agents' door needs at least one address");
         }
+        let same_udp = |user: &SocketAddr, agent: &SocketAddr| {
+            let one_ip = user.ip() == agent.ip()
+                || (user.ip().is_unspecified() || agent.ip().is_unspecified());
+            user.port() == agent.port() && user.port() != 0 && one_ip
+        };
+        let shared = self
+            .users
+            .addresses
+            .iter()
+            .any(|user| self.agents.addresses.iter().any(|agent| same_udp(user, agent)));
+        if self.users.h3 && shared {
+            let reason = "HTTP/3 of the users' door takes the UDP port of the same number: \
+                          give one of the two another port, or set h3 = false in [users]";
+            return refuse("agents.addresses", reason);
+        }
         if self.agents.public.len() > MAX_INVITE_ADDRESSES {
             return refuse("agents.public", "an invite has at most 4 addresses to dial");
         }

@@ -1,4 +1,4 @@
-//! The users' door: providers' APIs over HTTPS, h1 and h2.
+//! The users' door: providers' APIs over HTTPS, h1, h2 and h3.
 //!
 //! A head is parsed, its path mapped to a provider's, and handed to the spine; nothing of a body is
 //! read here. What the hub answers by itself (health, the list of models, refusals) is answered in
@@ -8,11 +8,13 @@ mod billing;
 mod catalogue;
 mod connection;
 mod door;
+mod h3;
 mod listing;
 mod surface;
 mod unread;
 
 pub use door::UsersDoor;
+pub use h3::Quic;
 
 use crate::auth::Auth;
 use crate::exchange::refusal::Refusal;
@@ -226,8 +228,9 @@ impl Gateway {
         peer: IpAddr,
     ) -> Result<Response<Body>, Refusal> {
         let presented = Auth::presented(headers)?;
-        let caller = self.0.auth.admit(presented, peer, self.0.clock.now()).await?;
-        listing.answer(&self.0.objects, &caller, target).await
+        let now = self.0.clock.now();
+        let caller = self.0.auth.admit(presented, peer, now).await?;
+        listing.answer(&self.0.objects, &self.0.spine, &caller, target, now).await
     }
 
     async fn models(

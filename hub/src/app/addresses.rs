@@ -10,6 +10,9 @@ use weft_certs::{HubAddress, MAX_INVITE_ADDRESSES};
 pub struct Addresses {
     /// The users' door.
     pub users: Vec<SocketAddr>,
+    /// The users' door over UDP, for HTTP/3.
+    #[serde(default)]
+    pub users_h3: Vec<SocketAddr>,
     /// The agents' door.
     pub agents: Vec<SocketAddr>,
     /// The admin door.
@@ -18,7 +21,8 @@ pub struct Addresses {
 
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (door, addresses) in [("users", &self.users), ("agents", &self.agents)] {
+        let doors = [("users", &self.users), ("h3", &self.users_h3), ("agents", &self.agents)];
+        for (door, addresses) in doors {
             for address in addresses {
                 writeln!(f, "{door:<7} {address}")?;
             }

@@ -29,6 +29,9 @@ pub enum BindError {
     /// The TLS settings are not fit for QUIC.
     #[error("the TLS settings of the agents' door are not fit for QUIC")]
     Quic(#[from] weft_transport::config::NoInitialCipherSuite),
+    /// Those of the users' door are not, which HTTP/3 needs.
+    #[error("the TLS settings of the users' door are not fit for HTTP/3")]
+    UsersQuic(#[source] quinn::crypto::rustls::NoInitialCipherSuite),
     /// The database of a server cannot be opened.
     #[error("the database {url} cannot be opened")]
     Server {

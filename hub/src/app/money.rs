@@ -7,8 +7,9 @@ use crate::config::LiveMoney;
 use crate::exchange::till::{Till, TillNeeds};
 use crate::ledger::claims::TicketSealer;
 use crate::ledger::{self, Keeper, Ledger};
+use crate::ledger_key::LedgerKey;
 use crate::lifecycle::{Stage, Tasks};
-use crate::pricing::{LedgerKey, Pricing, PricingError};
+use crate::pricing::{Pricing, PricingError};
 use crate::telemetry::Metrics;
 use crate::terms::Terms;
 use std::path::Path;
@@ -65,6 +66,7 @@ impl MoneyRooms {
         let (ledger, keeper) = Ledger::open(ledger::Needs {
             store: store.ledger(),
             dir: data.join(LEDGER_DIR),
+            key: pricing.ledger_key().clone(),
             money: money.clone(),
             clock: Arc::clone(clock),
             entropy: Arc::clone(entropy),

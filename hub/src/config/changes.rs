@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// The keys that a running hub takes from a reload. Everything else is fixed at its start: addresses
 /// of doors, the store, the form of the log, and limits that size something made at the start.
-const LIVE: [&str; 24] = [
+const LIVE: [&str; 25] = [
     "limits.answer_head_seconds",
     "limits.answer_idle_seconds",
     "limits.body_bytes_max",
@@ -17,6 +17,7 @@ const LIVE: [&str; 24] = [
     "limits.exchanges_max",
     "limits.h2_resets_max",
     "limits.h2_streams_max",
+    "limits.h3_streams_max",
     "limits.handshake_seconds",
     "limits.head_bytes_max",
     "limits.head_seconds",

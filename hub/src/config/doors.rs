@@ -3,10 +3,11 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use weft_certs::{HostName, HubAddress, InvalidHubAddress};
 
-/// TCP port of the users' door.
+/// TCP port of the users' door, and its UDP port for HTTP/3.
 const USERS_PORT_DEFAULT: u16 = 8443;
 /// UDP port of the agents' door.
 const AGENTS_PORT_DEFAULT: u16 = 7443;
@@ -22,6 +23,11 @@ pub struct UsersDoor {
     pub addresses: Vec<SocketAddr>,
     /// The operator's own certificate instead of one by the hub's authority.
     pub certificate: Option<OwnCertificate>,
+    /// Speaks HTTP/3 too, on the UDP ports of the same numbers.
+    pub h3: bool,
+    /// The port under which users reach HTTP/3, where it is another than the door's own: answers
+    /// over TCP name it.
+    pub h3_port: Option<NonZeroU16>,
 }
 
 impl Default for UsersDoor {
@@ -29,6 +35,8 @@ impl Default for UsersDoor {
         Self {
             addresses: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, USERS_PORT_DEFAULT))],
             certificate: None,
+            h3: true,
+            h3_port: None,
         }
     }
 }

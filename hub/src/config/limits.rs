@@ -15,6 +15,9 @@ const EXCHANGES_MAX: usize = 4_096;
 const H2_STREAMS_MAX: u32 = 256;
 /// HTTP/2 streams reset by a user that may wait to be forgotten on one connection.
 const H2_RESETS_MAX: usize = 64;
+/// HTTP/3 streams that one users' connection may have open at once. Each costs memory whether it is
+/// open or not.
+const H3_STREAMS_MAX: u32 = 128;
 /// Tunnels open at once.
 const TUNNELS_MAX: usize = 16_384;
 /// Bytes that all exchanges together may hold in buffers.
@@ -74,6 +77,8 @@ pub struct Limits {
     pub h2_streams_max: u32,
     /// HTTP/2 streams reset by a user that may wait to be forgotten on one connection.
     pub h2_resets_max: usize,
+    /// HTTP/3 streams that one users' connection may have open at once.
+    pub h3_streams_max: u32,
     /// Tunnels open at once.
     pub tunnels_max: usize,
     /// Bytes that all exchanges together may hold in buffers.
@@ -140,6 +145,7 @@ impl Default for Limits {
             exchanges_max: EXCHANGES_MAX,
             h2_streams_max: H2_STREAMS_MAX,
             h2_resets_max: H2_RESETS_MAX,
+            h3_streams_max: H3_STREAMS_MAX,
             tunnels_max: TUNNELS_MAX,
             memory_bytes_max: MEMORY_BYTES_MAX,
             outcomes_waiting_max: OUTCOMES_WAITING_MAX,
@@ -167,6 +173,7 @@ impl Limits {
             exchanges_max: new.exchanges_max,
             h2_streams_max: new.h2_streams_max,
             h2_resets_max: new.h2_resets_max,
+            h3_streams_max: new.h3_streams_max,
             head_bytes_max: new.head_bytes_max,
             body_bytes_max: new.body_bytes_max,
             handshake: new.handshake,
@@ -187,6 +194,7 @@ impl Limits {
             ("connections_per_address_max", self.connections_per_address_max),
             ("exchanges_max", self.exchanges_max),
             ("h2_streams_max", self.h2_streams_max as usize),
+            ("h3_streams_max", self.h3_streams_max as usize),
             ("tunnels_max", self.tunnels_max),
             ("outcomes_waiting_max", self.outcomes_waiting_max),
             ("failed_keys_per_minute_max", self.failed_keys_per_minute_max as usize),

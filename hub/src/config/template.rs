@@ -16,6 +16,8 @@ pub fn render_initial(public: &[HubAddress]) -> String {
 
 [users]                                   # HTTPS for users' SDKs
 # addresses = ["0.0.0.0:8443"]
+# h3 = true                               # HTTP/3 too, on the UDP ports of the same numbers
+# h3_port = 443                           # where users reach it, if at another port than here
 # certificate = {{ chain = "chain.pem", key = "key.pem" }}   # your own, instead of the hub's
 
 [agents]                                  # QUIC (UDP) for agents

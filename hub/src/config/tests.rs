@@ -51,6 +51,20 @@ fn environment_beats_file_and_a_flag_beats_both() {
 }
 
 #[test]
+fn both_doors_may_have_one_number_only_where_users_do_not_come_over_udp() {
+    let same =
+        "[users]\naddresses = [\"127.0.0.1:443\"]\n[agents]\naddresses = [\"127.0.0.1:443\"]";
+    let refused = load(same, &[]).unwrap_err().to_string();
+    assert!(refused.contains("h3 = false"), "{refused}");
+    let settings = load(same, &[("WEFT_USERS__H3", "false")]).unwrap();
+    assert!(!settings.users.h3);
+    let apart = same.replacen("127.0.0.1", "127.0.0.2", 1);
+    assert!(load(&apart, &[]).unwrap().users.h3);
+    // Ports that the system chooses are never the same.
+    assert!(load(&same.replace(":443", ":0"), &[("WEFT_USERS__H3_PORT", "443")]).is_ok());
+}
+
+#[test]
 fn every_error_names_its_key() {
     for (file, environment, named) in [
         ("[limits]\ndrain_secs = 1", None, "limits.drain_secs"),
@@ -73,6 +87,10 @@ fn every_error_names_its_key() {
         ("[money]\non_abort = { google = \"drain\" }", None, "money.on_abort"),
         ("[users]\naddresses = [\"nowhere\"]", None, "users.addresses"),
         ("[agents]\naddresses = []", None, "agents.addresses"),
+        ("[agents]\naddresses = [\"127.0.0.1:8443\"]", None, "agents.addresses"),
+        ("[users]\nh3 = 1.5", None, "users.h3"),
+        ("[users]\nh3_port = 0", None, "users.h3_port"),
+        ("[limits]\nh3_streams_max = 0", None, "limits.h3_streams_max"),
         ("[agents]\npublic = [\"hub.example\"]", None, "agents.public"),
         ("[users]\ncertificate = { chain = \"a\" }", None, "users.certificate"),
         ("[log]\nformat = \"xml\"", None, "log.format"),
@@ -139,7 +157,9 @@ fn the_file_that_init_writes_is_read_back_and_its_comments_are_the_defaults() {
         .lines()
         // Examples, not defaults: there are none.
         .filter(|line| {
-            !["# certificate", "# url", "# secret"].iter().any(|key| line.starts_with(key))
+            !["# certificate", "# h3_port", "# url", "# secret"]
+                .iter()
+                .any(|key| line.starts_with(key))
         })
         .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
         .map(|line| format!("{line}\n"))

@@ -83,17 +83,19 @@ fn subscriber(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Runs the streams of an h2 connection as work of the hub, so that a forced stop ends them too, and
-/// ends those whose user takes nothing.
+/// Runs the streams of an h2 or h3 connection as work of the hub, so that a forced stop ends them
+/// too, and ends those whose user takes nothing.
 #[derive(Debug, Clone)]
 pub(super) struct WorkExecutor {
     tasks: Tasks,
     stall_max: Duration,
+    name: &'static str,
 }
 
 impl WorkExecutor {
-    pub(super) const fn new(tasks: Tasks, stall_max: Duration) -> Self {
-        Self { tasks, stall_max }
+    /// Calls its tasks `name`.
+    pub(super) const fn new(tasks: Tasks, stall_max: Duration, name: &'static str) -> Self {
+        Self { tasks, stall_max, name }
     }
 }
 
@@ -103,10 +105,10 @@ where
     F::Output: Send,
 {
     fn execute(&self, future: F) {
-        let stall_max = self.stall_max;
-        self.tasks.spawn(Stage::Work, "h2 stream", async move {
+        let (stall_max, name) = (self.stall_max, self.name);
+        self.tasks.spawn(Stage::Work, name, async move {
             if Turn::watch(stall_max, future).await.is_none() {
-                tracing::debug!("an h2 stream's user takes nothing: reset");
+                tracing::debug!(task = name, "the user of a stream takes nothing: reset");
             }
         });
     }

@@ -3,18 +3,22 @@
 //!
 //! What the hub knows of an object is its id, its size and when it saw it first. It knows no name:
 //! where a dialect wants one it says the id, and a list cannot be filtered by what is not known.
-//! Files that are part of a container are listed with it, by the provider.
+//! Files that are part of a container are listed with it, by the provider. A batch has ended for the
+//! hub when it has been billed, a moment after it has ended at its provider.
 
 use crate::auth::Caller;
+use crate::exchange::Spine;
 use crate::exchange::refusal::Refusal;
 use crate::objects::Objects;
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use serde_json::{Value, json};
+use std::time::Duration;
 use weft_proto::objects::{ObjectId, ObjectKind};
 use weft_proto::provider::{Dialect, Provider};
 use weft_proto::tables::target::Target;
+use weft_proto::time::Timestamp;
 use weft_store::{Object, ObjectOrder, ObjectsWanted, PAGE_ROWS_MAX, PageSize};
 
 /// Entries of OpenAI's list of files where the caller names no limit, and the most that it may name.
@@ -33,9 +37,11 @@ const ANTHROPIC_ENTRIES_MAX: u32 = PAGE_ROWS_MAX;
 /// What OpenAI calls a file for any purpose: the hub knows no other.
 const ANY_PURPOSE: &str = "user_data";
 
-/// What Anthropic lets a batch run, seconds. Whether it has ended before, the hub does not know: a list
-/// shows every batch as one that runs.
+/// What providers let a batch run, seconds.
 const BATCH_RUNS_SECS: u64 = 24 * 60 * 60;
+
+/// What a caller is told to wait while the store cannot be asked.
+const STORE_WAIT: Duration = Duration::from_secs(2);
 
 /// Which list a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +69,10 @@ impl Listing {
     pub(super) async fn answer(
         self,
         objects: &Objects,
+        spine: &Spine,
         caller: &Caller,
         target: &Target,
+        now: Timestamp,
     ) -> Result<Response<Body>, Refusal> {
         let Part { order, after, size, backwards } = self.part(target)?;
         let wanted = ObjectsWanted {
@@ -79,7 +87,17 @@ impl Listing {
         if backwards {
             listed.objects.reverse();
         }
-        let body = self.body(&listed.objects, listed.more);
+        let batches = listed.objects.iter().filter(|object| object.kind == ObjectKind::Batch);
+        let running = spine.made_yet(caller.user(), batches.map(|object| &object.id)).await;
+        let running = running.map_err(|error| {
+            tracing::error!(%error, "pending bills cannot be looked up");
+            Refusal::unavailable("object_store", "objects cannot be looked up", STORE_WAIT)
+        })?;
+        let runs = |object: &Object| match &running {
+            Some(running) => running.contains(&object.id),
+            None => object.made_at.after(Duration::from_secs(BATCH_RUNS_SECS)) > now,
+        };
+        let body = self.body(&listed.objects, listed.more, runs);
         let mut response = Response::new(Body::from(body.to_string()));
         let kind = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -134,8 +152,9 @@ impl Listing {
         }
     }
 
-    fn body(self, objects: &[Object], more: bool) -> Value {
-        let entries: Vec<_> = objects.iter().map(|object| self.entry(object)).collect();
+    fn body(self, objects: &[Object], more: bool, runs: impl Fn(&Object) -> bool) -> Value {
+        let entries: Vec<_> =
+            objects.iter().map(|object| self.entry(object, runs(object))).collect();
         let id_of = |object: Option<&Object>| object.map(|object| object.id.as_str().to_owned());
         let mut body = json!({
             "data": entries,
@@ -149,7 +168,8 @@ impl Listing {
         body
     }
 
-    fn entry(self, object: &Object) -> Value {
+    /// One entry; a batch `runs`, or has ended.
+    fn entry(self, object: &Object, runs: bool) -> Value {
         let id = object.id.as_str();
         let made = object.made_at.as_micros() / 1_000_000;
         match (self.dialect, object.kind) {
@@ -158,7 +178,7 @@ impl Listing {
                 "id": id,
                 "created_at": rfc3339(made),
                 "expires_at": rfc3339(made + BATCH_RUNS_SECS),
-                "processing_status": "in_progress",
+                "processing_status": if runs { "in_progress" } else { "ended" },
                 "request_counts": {
                     "processing": 0, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0,
                 },
@@ -171,6 +191,15 @@ impl Listing {
                 "mime_type": "application/octet-stream",
                 "size_bytes": object.bytes.unwrap_or_default(),
                 "created_at": rfc3339(made),
+            }),
+            (Dialect::OpenAi, ObjectKind::Batch) => json!({
+                "id": id,
+                "object": "batch",
+                "created_at": made,
+                "expires_at": made + BATCH_RUNS_SECS,
+                "completion_window": "24h",
+                // How it ended the provider says, when it is asked for the batch.
+                "status": if runs { "in_progress" } else { "completed" },
             }),
             (Dialect::OpenAi, ObjectKind::File) => json!({
                 "id": id,
@@ -187,8 +216,7 @@ impl Listing {
                 | ObjectKind::Response
                 | ObjectKind::Conversation
                 | ObjectKind::Container
-                | ObjectKind::Item
-                | ObjectKind::Batch,
+                | ObjectKind::Item,
             ) => json!({
                 "id": id,
                 "object": object.kind.name(),

@@ -13,7 +13,7 @@
 //! `weft-provider` names the provider where a path of the last row should go elsewhere.
 //!
 //! A path that is a WebSocket at its provider is one here, over HTTP/1.1 alone: the door offers no
-//! extended CONNECT (RFC 8441), so a client that has the choice opens a connection of its own for it,
+//! extended CONNECT (RFC 8441, RFC 9220), so a client that has the choice opens a connection of its own for it,
 //! as all clients do today. Asked for in any other way, it is a 426 that says what is wanted.
 
 use super::listing::Listing;
@@ -243,7 +243,7 @@ fn head_is_plain(head: &Parts) -> Result<(), Refusal> {
     }
     let headers = &head.headers;
     limits::check(headers).map_err(|error| Refusal::head_too_large(error.to_string()))?;
-    // Over HTTP/2 every request has an authority; over HTTP/1.1 it is a proxy that is asked so.
+    // Over HTTP/2 and HTTP/3 every request has an authority; over HTTP/1.1 it is a proxy that is asked so.
     if head.version == Version::HTTP_11 && head.uri.authority().is_some() {
         return Err(refused_target(TargetRefused::NotOriginForm));
     }

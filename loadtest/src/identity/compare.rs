@@ -7,7 +7,8 @@ use crate::mesh::Version;
 use crate::mesh::world::secret;
 use crate::provider::script::{Coding, End, Ended, Framing, Seen, SeenHead, When};
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, VIA,
+    ALT_SVC, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
+    VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
@@ -17,6 +18,12 @@ use weft_proto::provider::Provider;
 const VIA_WEFT: HeaderValue = HeaderValue::from_static("1.1 weft");
 /// The hub's own id of the exchange, on every answer.
 const REQUEST_ID: &str = "weft-request-id";
+
+/// Whether the provider sent this value of `alt-svc`.
+fn came_from(exchange: &Exchange, value: &HeaderValue) -> bool {
+    let fields = &exchange.answer.fields;
+    fields.get_all(ALT_SVC).iter().any(|sent| sent == value)
+}
 
 /// All that is not as it should be; nothing where all is.
 pub(super) fn differences(
@@ -181,6 +188,14 @@ impl Differences {
         match came.remove(REQUEST_ID) {
             Some(id) if id.len() == 36 => {}
             other => self.say(format!("{REQUEST_ID}: came {other:?}")),
+        }
+        // The hub's own, about its door: never the provider's, which is of another port.
+        match came.remove(ALT_SVC) {
+            None => {}
+            Some(value) if value.as_bytes().starts_with(b"h3=\":") => {
+                self.same("alt-svc is the hub's", &false, &came_from(exchange, &value));
+            }
+            Some(value) => self.say(format!("alt-svc: came {value:?}")),
         }
         if exchange.caller == Version::H1 {
             // The hub's own, about its connection with the user.

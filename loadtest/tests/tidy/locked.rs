@@ -18,12 +18,17 @@ const FLOORS: [(&str, [u64; 3], &str); 5] = [
 ];
 
 /// Crates that have no place, and why.
-const BANNED: [(&str, &str); 5] = [
+const BANNED: [(&str, &str); 4] = [
     ("openssl", "one TLS: rustls"),
     ("native-tls", "one TLS: rustls"),
     ("bincode", "unmaintained"),
     ("fail", "failures are injected from outside"),
-    ("h3", "tunnels are framed by ourselves"),
+];
+
+/// Crates that have one place, the packages that may depend on them, and why no other.
+const PLACED: [(&str, &[&str], &str); 2] = [
+    ("h3", &["weft-hub", "weft-loadtest", "h3-quinn"], "tunnels are framed by ourselves"),
+    ("h3-quinn", &["weft-hub", "weft-loadtest"], "tunnels are framed by ourselves"),
 ];
 
 /// The other crypto provider. Cargo locks it for targets and features that nobody builds here, so
@@ -55,6 +60,12 @@ pub(crate) fn breaches(tree: &Tree) -> Vec<String> {
     for (name, why) in BANNED {
         found.extend(versions(name).into_iter().map(|version| format!("{name} {version}: {why}")));
     }
+    for (name, places, why) in PLACED {
+        let asking = text.split("[[package]]").skip(1).filter(|block| depends(block, name));
+        let asking = asking.filter_map(package).map(|(package, _)| package);
+        let wrong = asking.filter(|package| !places.contains(package));
+        found.extend(wrong.map(|package| format!("{package} depends on {name}: {why}")));
+    }
     let several = ALONE.into_iter().filter(|name| versions(name).len() > 1);
     found.extend(several.map(|name| format!("{name} in {} versions", versions(name).len())));
     found
@@ -76,6 +87,13 @@ pub(crate) fn other_crypto(tree: &Tree) -> Vec<String> {
 /// Name and version of each locked package.
 fn packages(text: &str) -> Vec<(&str, &str)> {
     text.split("[[package]]").skip(1).filter_map(package).collect()
+}
+
+/// Whether the package of `block` depends on `name`, in whatever version.
+fn depends(block: &str, name: &str) -> bool {
+    let Some((_, list)) = block.split_once("dependencies = [") else { return false };
+    let list = list.split_once(']').map_or(list, |(list, _)| list);
+    list.split('"').any(|entry| entry.split(' ').next() == Some(name))
 }
 
 /// Name and version of the package of one block.
@@ -122,6 +140,24 @@ mod tests {
             assert!(!lock(&packages).is_empty(), "{bad:?}");
         }
         assert_eq!(lock(&good[1..]).len(), 1, "a floor without its crate");
+    }
+
+    #[test]
+    fn http3_is_spoken_by_the_hub_and_the_harness_and_on_no_tunnel() {
+        let lock = |package: &str, dependency: &str| {
+            let head = format!("[[package]]\nname = \"{package}\"\nversion = \"0.1.0\"\n");
+            let text = format!("{head}dependencies = [\n \"bytes\",\n \"{dependency}\",\n]\n");
+            let found = breaches(&Tree::of(&[(LOCKFILE, &text)]));
+            found.into_iter().filter(|breach| breach.contains("depends on")).count()
+        };
+        for good in ["weft-hub", "weft-loadtest", "h3-quinn"] {
+            assert_eq!(lock(good, "h3"), 0, "{good}");
+        }
+        for bad in ["weft-transport", "weft-agent", "weft-proto", "somebody"] {
+            assert_eq!(lock(bad, "h3 0.0.8"), 1, "{bad}");
+            assert_eq!(lock(bad, "h3-quinn"), 1, "{bad}");
+            assert_eq!(lock(bad, "h3o"), 0, "another crate");
+        }
     }
 
     #[test]

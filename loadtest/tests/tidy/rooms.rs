@@ -43,6 +43,7 @@ pub(crate) const HUB: House = House {
     storeys: &[
         ("config", Ground),
         ("keyfile", Ground),
+        ("ledger_key", Ground),
         ("lifecycle", Ground),
         ("telemetry", Ground),
         ("auth", Room),
@@ -62,8 +63,8 @@ pub(crate) const HUB: House = House {
         ("app", App),
         ("cli", Edge),
     ],
-    // What is logged, and how, is a setting.
-    exceptions: &[("telemetry", "config")],
+    // What is logged, and how, is a setting. A key stands in a key file.
+    exceptions: &[("telemetry", "config"), ("ledger_key", "keyfile")],
 };
 
 /// The agent: main > app > uplink > exchange > rooms > ground.

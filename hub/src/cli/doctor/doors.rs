@@ -9,6 +9,8 @@ use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use quinn::crypto::rustls::QuicClientConfig;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use seen::Expected;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -31,6 +33,9 @@ const TRY_MAX: Duration = Duration::from_secs(5);
 const MTU_WAIT: Duration = Duration::from_millis(750);
 /// What every path of QUIC carries; more is better.
 const MTU_MIN: u16 = 1_200;
+
+/// Code of a connection of HTTP/3 that ends well (RFC 9114 section 8.1).
+const H3_NO_ERROR: quinn::VarInt = quinn::VarInt::from_u32(0x100);
 
 const USERS: &str = "users' door";
 const AGENTS: &str = "agents' door";
@@ -74,7 +79,45 @@ pub(super) async fn users(subject: &Subject) -> Vec<Finding> {
             Err(_) => Finding::fail(USERS, format!("{address}: no answer"), "see the hub's log"),
         });
     }
+    for address in addresses.users_h3.iter().map(|address| reachable_here(*address)) {
+        found.push(match tokio::time::timeout(TRY_MAX, h3(address, &expected)).await {
+            Ok(Ok(round_trip)) => Finding::ok(
+                USERS,
+                format!("{address}: HTTP/3 over UDP, round trip {round_trip:.1?}"),
+            ),
+            Ok(Err(error)) => Finding::fail(USERS, format!("{address} (UDP): {error:#}"), H3),
+            Err(_) => Finding::fail(USERS, format!("{address} (UDP): no answer"), H3),
+        });
+    }
     found
+}
+
+/// What to do about HTTP/3 that cannot be reached.
+const H3: &str = "let UDP to this port through every firewall, or set h3 = false in [users]: users \
+                  then come over TCP alone";
+
+/// A handshake of HTTP/3; nothing is asked, for the handlers are those of TCP.
+async fn h3(address: SocketAddr, expected: &Expected) -> anyhow::Result<Duration> {
+    let mut tls = ClientConfig::clone(&*expected.client()?);
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    let (udp, _) = endpoint::bind_udp(any_of(address))?;
+    let endpoint = endpoint::agent(udp, &OsEntropy)?;
+    let connection = endpoint.connect_with(config, address, expected.name())?.await;
+    let connection = connection.map_err(|error| anyhow::anyhow!(causes(&error)))?;
+    let round_trip = connection.rtt();
+    connection.close(H3_NO_ERROR, b"");
+    endpoint.wait_idle().await;
+    Ok(round_trip)
+}
+
+/// Any local address that can reach `remote`.
+fn any_of(remote: SocketAddr) -> SocketAddr {
+    if remote.is_ipv4() {
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+    } else {
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+    }
 }
 
 async fn health(address: SocketAddr, expected: &Expected) -> anyhow::Result<StatusCode> {
@@ -165,12 +208,7 @@ async fn dial(subject: &Subject, target: &str) -> anyhow::Result<Path> {
     let remote = resolve(&address).await?;
     let tls = join_tls(pins, audit.hub, Arc::clone(&subject.clock))?;
     let quic = config::agent(Arc::new(tls), &OsEntropy)?;
-    let any = if remote.is_ipv4() {
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
-    } else {
-        SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
-    };
-    let (udp, _) = endpoint::bind_udp(any)?;
+    let (udp, _) = endpoint::bind_udp(any_of(remote))?;
     let endpoint = endpoint::agent(udp, &OsEntropy)?;
     let name = server_name(audit.hub);
     let connection = endpoint.connect_with(quic, remote, &name.to_str())?.await;

@@ -128,7 +128,8 @@ fn ports(subject: &Subject) -> Vec<Finding> {
     for &address in config.users.addresses.iter().chain([&config.admin.address]) {
         found.push(port("TCP", address, TcpListener::bind(address).map(drop)));
     }
-    for &address in &config.agents.addresses {
+    let users = config.users.addresses.iter().filter(|_| config.users.h3);
+    for &address in users.chain(&config.agents.addresses) {
         found.push(port("UDP", address, UdpSocket::bind(address).map(drop)));
     }
     found

@@ -12,7 +12,7 @@ use weft_hub::admin::TOKEN_FILE;
 use weft_hub::app::{CERTS_DIR, LEDGER_DIR, RESET_KEY_FILE, holder};
 use weft_hub::config::CONFIG_FILE;
 use weft_hub::ledger::claims::TICKET_KEY_FILE;
-use weft_hub::pricing::LEDGER_KEY_FILE;
+use weft_hub::ledger_key::LEDGER_KEY_FILE;
 use weft_proto::causes::causes;
 
 /// Free space below which the hub is about to stop recording, bytes.

@@ -1,4 +1,4 @@
-//! Whose turn it is on one h2 stream: the hub's, to make more of the answer, or the user's, to take
+//! Whose turn it is on one h2 or h3 stream: the hub's, to make more of the answer, or the user's, to take
 //! what was made.
 //!
 //! A stream whose window the user keeps shut is not polled for its body, so nothing inside the body
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 tokio::task_local! {
-    /// The turn of the h2 stream that the current task is.
+    /// The turn of the stream that the current task is.
     static CURRENT: Turn;
 }
 
@@ -36,12 +36,12 @@ impl Default for Turn {
 }
 
 impl Turn {
-    /// The turn of the h2 stream that this task is; one that nobody watches elsewhere.
+    /// The turn of the stream that this task is; one that nobody watches elsewhere.
     pub(super) fn current() -> Self {
         CURRENT.try_with(Self::clone).unwrap_or_default()
     }
 
-    /// Runs one h2 stream to its end; `None` where its user took nothing for `stall_max` and a
+    /// Runs one stream to its end; `None` where its user took nothing for `stall_max` and a
     /// little more: it was dropped then.
     pub(super) async fn watch<F: Future>(stall_max: Duration, stream: F) -> Option<F::Output> {
         let turn = Self::default();

@@ -24,7 +24,7 @@ fn id(text: &str) -> ObjectId {
 }
 
 #[test]
-fn a_batch_is_listed_in_the_shape_of_one_that_runs() {
+fn a_batch_is_listed_as_one_that_runs_or_has_ended() {
     let listing = listing(Provider::Anthropic, ObjectKind::Batch, Dialect::Anthropic);
     let clock = ManualClock::new(Timestamp::from_secs(1_800_000_000));
     let entropy = SeededEntropy::new(1);
@@ -41,7 +41,13 @@ fn a_batch_is_listed_in_the_shape_of_one_that_runs() {
         bytes: None,
         made_at: Timestamp::from_secs(1_800_000_000),
     };
-    let shown = listing.entry(&object);
+    let ended = listing.entry(&object, false);
+    assert_eq!(ended["processing_status"], "ended");
+    let openai = self::listing(Provider::OpenAi, ObjectKind::Batch, Dialect::OpenAi);
+    let states = [true, false].map(|runs| openai.entry(&object, runs)["status"].clone());
+    assert_eq!(states, ["in_progress", "completed"]);
+    let shown = listing.entry(&object, true);
+    assert_eq!(shown["processing_status"], "in_progress");
     assert_eq!(shown["type"], "message_batch");
     assert_eq!(shown["created_at"], "2027-01-15T08:00:00Z");
     assert_eq!(shown["expires_at"], "2027-01-16T08:00:00Z");
@@ -99,7 +105,7 @@ fn an_entry_says_what_is_known_and_its_id_for_a_name() {
         made_at: Timestamp::from_micros(1_800_000_000_999_999),
     };
     let files = [object(ObjectKind::File, "file-1"), object(ObjectKind::File, "file-2")];
-    let body = FILES.body(&files, true);
+    let body = FILES.body(&files, true, |_| false);
     assert_eq!(body["object"], "list");
     assert_eq!(
         (&body["first_id"], &body["last_id"], &body["has_more"]),
@@ -112,14 +118,14 @@ fn an_entry_says_what_is_known_and_its_id_for_a_name() {
             "filename": "file-1", "purpose": "user_data", "status": "processed",
         })
     );
-    let containers = CONTAINERS.body(&[object(ObjectKind::Container, "cntr_1")], false);
+    let containers = CONTAINERS.body(&[object(ObjectKind::Container, "cntr_1")], false, |_| false);
     assert_eq!(containers["data"][0]["object"], "container");
-    let anthropic = ANTHROPIC.body(&files[..1], false);
+    let anthropic = ANTHROPIC.body(&files[..1], false, |_| false);
     assert!(anthropic.get("object").is_none());
     assert_eq!(anthropic["data"][0]["type"], "file");
     assert_eq!(anthropic["data"][0]["size_bytes"], 12);
     assert_eq!(anthropic["data"][0]["created_at"], "2027-01-15T08:00:00Z");
-    let empty = FILES.body(&[], false);
+    let empty = FILES.body(&[], false, |_| false);
     assert_eq!((&empty["data"], &empty["first_id"]), (&json!([]), &Value::Null));
     for body in [body, containers, anthropic] {
         let text = body.to_string();
