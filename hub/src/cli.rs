@@ -150,6 +150,11 @@ impl Cli {
             Word::Asked(Asked::Ledger(ledger::Ledger::Verify { evidence: Some(file), .. })) => {
                 return disputes::judge(&self.data, &file, &mut out);
             }
+            // Part of it lies in the data directory.
+            Word::Asked(Asked::Ledger(ledger::Ledger::Verify { tickets, csv, .. })) => {
+                let client = if tickets { None } else { Some(AdminClient::open(&self.data)?) };
+                return wait(ledger::verify(&self.data, client.as_ref(), &mut out, csv));
+            }
             Word::Asked(Asked::Ledger(ledger::Ledger::RotateKey)) => {
                 ledger::rotate_key(&self.data, &mut out)?;
             }

@@ -12,8 +12,9 @@
 //! - What exchanges hold of a balance is never more than what was leased of it, and leases are set
 //!   aside in the store: nobody is admitted beyond a balance.
 //! - An exchange that was dispatched has a ticket in the journal, and a settlement is in the journal
-//!   before it is on its way to the store. A process that dies leaves orphans ([`Orphan`]), whose
-//!   holds stay until a claim or the end of the claim window; it loses no settlement.
+//!   before it is in the store. A process that dies leaves orphans ([`Orphan`]), whose holds stay
+//!   until a claim or the end of the claim window; of what it settled in its last milliseconds the
+//!   ticket is left, and what its agent claims.
 //! - A place in the settler's queue is taken with the hold: an end can always be settled, at once.
 //! - Settlements, transfers and leases may be repeated: nothing is doubled by a retry or a replay.
 //!
@@ -26,6 +27,7 @@ mod orphans;
 mod owed;
 mod purse;
 mod purses;
+mod recent;
 mod settler;
 mod spending;
 mod tickets;
@@ -36,13 +38,15 @@ pub use node::NODE_FILE;
 pub use orphans::Orphan;
 pub(crate) use owed::is_nothing;
 pub use spending::{SpendAlert, Window};
-pub use tickets::{OpenTicket, TICKET_TERMS_BYTES_MAX, TicketsError};
+pub use tickets::{OpenTicket, TICKET_TERMS_BYTES_MAX, TicketAudit, TicketFinding, TicketsError};
 
 use crate::config::LiveMoney;
+use crate::ledger_key::LedgerKey;
 use crate::lifecycle::{Stage, Tasks};
 use crate::telemetry::Metrics;
 use orphans::Orphans;
 use purses::Purses;
+use recent::Recent;
 use settler::Settler;
 use spending::Spending;
 use std::path::PathBuf;
@@ -68,6 +72,8 @@ pub struct Needs {
     pub store: Arc<dyn weft_store::Ledger>,
     /// A folder of this node's own, made where there is none.
     pub dir: PathBuf,
+    /// Signs what the journal of tickets holds.
+    pub key: LedgerKey,
     /// How the hub charges.
     pub money: LiveMoney,
     /// Wall-clock time.
@@ -108,6 +114,13 @@ pub enum HoldRefused {
     InFlight {
         /// When to try again.
         retry_after: Duration,
+    },
+    /// The credit would be enough, but exchanges hold it that ran when a process of this node died,
+    /// and nothing else does.
+    #[error("requests that a crash left hold the credit")]
+    LeftBehind {
+        /// When it is known at the latest what the first of them came to.
+        decided_within: Duration,
     },
     /// The key has reached its limit.
     #[error("the key has reached its spend limit")]
@@ -154,6 +167,7 @@ struct Shared {
     tickets: Arc<Tickets>,
     spending: Arc<Spending>,
     orphans: Arc<Orphans>,
+    recent: Arc<Recent>,
     settler: Settler,
     alerts: Mutex<Option<mpsc::Receiver<SpendAlert>>>,
 }
@@ -178,9 +192,19 @@ impl Ledger {
     /// # Cancel safety
     /// A dropped call can be made again.
     pub async fn open(needs: Needs) -> Result<(Self, Keeper), OpenError> {
-        let Needs { store, dir, money, clock, entropy, metrics, places, durable } = needs;
+        let Needs { store, dir, key, money, clock, entropy, metrics, places, durable } = needs;
         let node = node::open(&dir, &*clock, &*entropy).map_err(OpenError::Folder)?;
-        let (tickets, left) = Tickets::open(&dir, durable).map_err(OpenError::Tickets)?;
+        let signer = tickets::Signer { node, key, clock: Arc::clone(&clock) };
+        let opened = Tickets::open(&dir, signer, durable);
+        let (tickets, left) = opened.map_err(OpenError::Tickets)?;
+        for TicketFinding { name, detail } in &left.found {
+            metrics.ledger_breach(name);
+            tracing::error!(
+                finding = name,
+                detail,
+                "the journal of tickets is not what was signed; what can be read of it counts"
+            );
+        }
         let tickets = Arc::new(tickets);
         let (alerts, alerted) = mpsc::channel(ALERTS_WAITING_MAX);
         let purses = Arc::new(Purses::new(purses::Needs {
@@ -200,10 +224,12 @@ impl Ledger {
             alerts,
             metrics: metrics.clone(),
         }));
+        let recent = Arc::new(Recent::default());
         let (settler, writer) = Settler::new(settler::Needs {
             store: Arc::clone(&store),
             tickets: Arc::clone(&tickets),
             purses: Arc::clone(&purses),
+            recent: Arc::clone(&recent),
             metrics: metrics.clone(),
             places,
         });
@@ -217,6 +243,7 @@ impl Ledger {
             tickets: Arc::clone(&tickets),
             spending,
             orphans,
+            recent,
             settler,
             alerts: Mutex::new(Some(alerted)),
         }));
@@ -243,7 +270,12 @@ impl Ledger {
         exchange: ExchangeId,
         amount: NanoUsd,
     ) -> Result<Hold, HoldRefused> {
-        let held = self.try_hold(payer, exchange, amount).await;
+        let mut held = self.try_hold(payer, exchange, amount).await;
+        if let Err(HoldRefused::InFlight { .. }) = held
+            && let Some(decided_within) = self.left_behind(payer.user).await
+        {
+            held = Err(HoldRefused::LeftBehind { decided_within });
+        }
         if let Err(refused) = &held {
             self.0.metrics.hold_refused(cause(refused));
         }
@@ -273,6 +305,11 @@ impl Ledger {
     /// Cancel safe: it only reads.
     pub async fn settled(&self, exchange: ExchangeId) -> Result<Option<Agreed>, StoreError> {
         self.0.store.settlement(exchange).await
+    }
+
+    /// The record of an exchange that this node has just settled, once.
+    fn just_settled(&self, exchange: ExchangeId) -> Option<claims::Record> {
+        self.0.recent.take(exchange)
     }
 
     /// What exchanges of the process before hold that were dispatched and never settled.
@@ -323,6 +360,7 @@ const fn cause(refused: &HoldRefused) -> &'static str {
     match refused {
         HoldRefused::Insufficient { .. } => "insufficient",
         HoldRefused::InFlight { .. } => "in_flight",
+        HoldRefused::LeftBehind { .. } => "left_behind",
         HoldRefused::SpendLimit { .. } => "spend_limit",
         HoldRefused::Busy => "busy",
         HoldRefused::Unavailable => "unavailable",

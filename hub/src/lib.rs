@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod gateway;
 pub mod keyfile;
 pub mod ledger;
+pub mod ledger_key;
 pub mod lifecycle;
 pub mod objects;
 pub mod pricing;

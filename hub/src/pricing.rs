@@ -4,26 +4,25 @@
 //!  LiteLLM, genai-prices, CSV ──▶ import ──▶ PriceBook ──▶ signed, kept ──▶ activated ──▶ quotes
 //! ```
 //! Books are values of `weft_proto::prices`; this room reads files into them ([`import`]), signs
-//! them with the hub's ledger key ([`LedgerKey`]), keeps them in the store and says which one is in
-//! force. A hub that never had a book puts the one in force that it brings along ([`bundled`]).
+//! them with the hub's [`LedgerKey`], keeps them in the store and says which one is in force. A hub
+//! that never had a book puts the one in force that it brings along ([`bundled`]).
 //!
 //! # Invariants
 //! - A book that is not signed by this hub's key is not used, wherever it lies.
 //! - A quote holds its book: what comes into force later changes nothing for an exchange under way.
 //! - Integers only; float arithmetic does not compile here.
 //!
-//! Never here: who pays, what was used, files other than the ledger key.
+//! Never here: who pays, what was used, keys and their files.
 
 #![deny(clippy::float_arithmetic)]
 
 pub mod bundled;
 pub mod import;
 mod quote;
-mod signature;
 
 pub use quote::Quote;
-pub use signature::{HANDOVERS_FILE, LEDGER_KEY_FILE, LedgerKey, RotateError};
 
+use crate::ledger_key::LedgerKey;
 use import::ImportError;
 use std::collections::BTreeSet;
 use std::fmt;

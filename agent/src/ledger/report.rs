@@ -43,6 +43,10 @@ use weft_transport::{Connection, prices};
 /// How often the ledger is looked at for a checkpoint, and claims for being claimed again.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// How long the first new entry waits for others. Sent one by one, each would cost both ends a
+/// datagram and its reading; nobody waits for it.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// How long a close without a final word waits before it is claimed again.
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -105,6 +109,7 @@ impl Reporter {
             books: Arrivals::default(),
             arriving: JoinSet::new(),
             claimed_at: Instant::now(),
+            puts_at: None,
         };
         if let Err(lost) = report.serve(words).await {
             tracing::debug!(error = %causes(&lost), "receipts end with the tunnel");
@@ -122,6 +127,8 @@ struct Report {
     books: Arrivals,
     arriving: JoinSet<Option<Bytes>>,
     claimed_at: Instant,
+    /// When the ledger is looked at for what to send; none where all of it was.
+    puts_at: Option<Instant>,
 }
 
 impl Report {
@@ -130,8 +137,11 @@ impl Report {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let put = self.put_next().await;
-            self.note(put);
+            if self.puts_at.is_some_and(|at| at <= Instant::now()) {
+                changes.mark_unchanged();
+                let put = self.put_next().await;
+                self.note(put);
+            }
             let unsent = self.sending.as_ref().is_some_and(|sending| !sending.is_flushed());
             let stopped = self.sending.as_ref().map(Sending::stopped);
             let stopped = async {
@@ -167,10 +177,12 @@ impl Report {
                     let stream = opened?;
                     self.arriving.spawn(async move { prices::receive(stream).await.ok() });
                 }
-                changed = changes.changed() => {
+                () = at(self.puts_at), if self.puts_at.is_some() && !unsent => {}
+                changed = changes.changed(), if self.puts_at.is_none() => {
                     if changed.is_err() {
                         return Ok(());
                     }
+                    self.puts_at = Some(Instant::now() + GATHER);
                 }
                 _ = look.tick() => {
                     let looked = self.look().await;
@@ -182,10 +194,15 @@ impl Report {
 
     /// Puts what the hub has not had.
     async fn put_next(&mut self) -> Result<(), Halted> {
-        match &mut self.sending {
-            Some(sending) => sending.put_next(&self.reporter.ledger).await,
-            None => Ok(()),
+        self.puts_at = None;
+        if let Some(sending) = &mut self.sending
+            && sending.put_next(&self.reporter.ledger).await?
+        {
+            // Nothing was put where too much is without an answer: words make room.
+            let wait = if sending.is_flushed() { GATHER } else { Duration::ZERO };
+            self.puts_at = Some(Instant::now() + wait);
         }
+        Ok(())
     }
 
     /// Says what halts the report; it goes on when the hub greets again.
@@ -270,6 +287,7 @@ impl Report {
         self.claimed_at = Instant::now();
         sending.claim_again(ledger).await?;
         self.sending = Some(sending);
+        self.puts_at = Some(Instant::now());
         Ok(())
     }
 
@@ -344,6 +362,14 @@ impl Report {
                 Err(error) => tracing::error!(error = %causes(&error), "prices not taken"),
             }
         }
+    }
+}
+
+/// Waits until then; for ever where it is never.
+async fn at(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -20,7 +20,7 @@ use weft_hub::app::{CERTS_DIR, LEDGER_DIR, RESET_KEY_FILE};
 use weft_hub::config::{CONFIG_FILE, HubConfig, Overrides};
 use weft_hub::ledger::NODE_FILE;
 use weft_hub::ledger::claims::TICKET_KEY_FILE;
-use weft_hub::pricing::{HANDOVERS_FILE, LEDGER_KEY_FILE};
+use weft_hub::ledger_key::{HANDOVERS_FILE, LEDGER_KEY_FILE};
 use weft_proto::time::{Clock, SystemClock};
 use weft_store::sqlite::upkeep;
 

@@ -19,7 +19,7 @@ use weft_certs::Authority;
 use weft_hub::admin::{DisputeDecision, DisputeView, EvidenceView, LedgerFindingView};
 use weft_hub::app::CERTS_DIR;
 use weft_hub::ledger::claims::{Evidence, TicketSealer};
-use weft_hub::pricing::{LEDGER_KEY_FILE, LedgerKey};
+use weft_hub::ledger_key::{LEDGER_KEY_FILE, LedgerKey};
 use weft_proto::entropy::OsEntropy;
 use weft_store::EVIDENCE_BYTES_MAX;
 

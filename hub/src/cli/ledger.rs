@@ -9,8 +9,9 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use weft_hub::admin::{BalanceView, FindingView, LineView, StatementView, VerifyView, VestedView};
-use weft_hub::app::DataDir;
-use weft_hub::pricing::{LEDGER_KEY_FILE, LedgerKey};
+use weft_hub::app::{DataDir, LEDGER_DIR};
+use weft_hub::ledger::{TicketAudit, TicketFinding};
+use weft_hub::ledger_key::{LEDGER_KEY_FILE, LedgerKey};
 use weft_proto::entropy::OsEntropy;
 
 /// Whose money.
@@ -64,17 +65,21 @@ pub(super) enum Ledger {
     /// Hold the ledger against itself
     ///
     /// All debits against all credits, every balance against its transfers, every exchange against
-    /// its postings, the hub's journal link by link. What should not be has a name. The exit code
-    /// is 1 where anything was found.
+    /// its postings, the hub's journal link by link, this node's journal of tickets against what was
+    /// signed of it. What should not be has a name. The exit code is 1 where anything was found.
     ///
-    /// With --evidence a finding's evidence is judged anew instead, by the keys in the data
+    /// With --tickets only the journal of tickets in the data directory is looked at, and no hub has
+    /// to run. With --evidence a finding's evidence is judged anew instead, by the keys in the data
     /// directory and without a running hub; the exit code is 1 where it proves nothing.
     #[command(after_help = "Example:\n  weft-hub ledger verify --json && weft-hub ledger verify \
                             --evidence finding.bin")]
     Verify {
         /// Judge the evidence in this file, offline
-        #[arg(long, value_name = "FILE", conflicts_with = "csv")]
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "tickets"])]
         evidence: Option<PathBuf>,
+        /// Look at the journal of tickets alone, offline
+        #[arg(long)]
+        tickets: bool,
         /// Print CSV
         #[arg(long)]
         csv: bool,
@@ -134,6 +139,19 @@ struct Verified {
     findings: Vec<FindingView>,
     exchanges: u64,
     journal: u64,
+    tickets: Signed,
+}
+
+/// What was looked at of the journal of tickets.
+#[derive(Debug, Serialize)]
+struct Signed {
+    records: u64,
+    tickets: u64,
+    checkpoints: u64,
+    /// Records behind the last checkpoint.
+    unsigned: u64,
+    /// Bytes that were being written when the power went.
+    torn: u64,
 }
 
 impl Ledger {
@@ -143,15 +161,14 @@ impl Ledger {
             Self::Statement { whose, from, until, csv } => {
                 statement(hub, out, &whose, from, until, csv).await?;
             }
-            Self::Verify { evidence: _, csv } => return verify(hub, out, csv).await,
             Self::Disputes { csv } => disputes::disputes(hub, out, csv).await?,
             Self::Findings { agent, csv } => disputes::findings(hub, out, agent, csv).await?,
             Self::Finding { id, evidence } => {
                 disputes::finding(hub, out, &id, evidence.as_deref()).await?;
             }
             Self::Decide(said) => disputes::decide(hub, out, said).await?,
-            // Done without a hub.
-            Self::RotateKey => {}
+            // Done without a hub, or not with a hub alone.
+            Self::RotateKey | Self::Verify { .. } => {}
             Self::Vest => {
                 let vested: VestedView = hub.command("/api/v1/ledger/vest").await?;
                 let text = format!("the income of {} exchanges has vested", vested.exchanges);
@@ -237,16 +254,35 @@ async fn statement(
     Ok(())
 }
 
-async fn verify(hub: &AdminClient, out: &mut Output, csv: bool) -> anyhow::Result<ExitCode> {
-    let mut page: VerifyView = hub.get("/api/v1/ledger/verify").await?;
-    let mut all = Verified { agrees: true, findings: Vec::new(), exchanges: 0, journal: 0 };
-    loop {
-        all.findings.append(&mut page.findings);
-        all.exchanges += page.exchanges;
-        all.journal += page.journal;
-        match &page.next {
-            Some(after) => page = hub.get(&format!("/api/v1/ledger/verify?after={after}")).await?,
-            None => break,
+/// Looks at the journal of tickets in the data directory, and at what the running hub says of the
+/// rest, where there is one to ask.
+pub(super) async fn verify(
+    data: &Path,
+    hub: Option<&AdminClient>,
+    out: &mut Output,
+    csv: bool,
+) -> anyhow::Result<ExitCode> {
+    let key = data.join(LEDGER_KEY_FILE);
+    ensure!(key.is_file(), "{} is missing: restore it from a backup", key.display());
+    let keys = LedgerKey::open(data, &OsEntropy)?.keys();
+    let looked = TicketAudit::of(&data.join(LEDGER_DIR), &keys)?;
+    let TicketAudit { records, tickets, checkpoints, unsigned, torn, findings } = looked;
+    let view = |TicketFinding { name, detail }| FindingView { name: name.to_owned(), detail };
+    let mut all = Verified {
+        agrees: true,
+        findings: findings.into_iter().map(view).collect(),
+        exchanges: 0,
+        journal: 0,
+        tickets: Signed { records, tickets, checkpoints, unsigned, torn },
+    };
+    if let Some(hub) = hub {
+        let mut page: VerifyView = hub.get("/api/v1/ledger/verify").await?;
+        loop {
+            all.findings.append(&mut page.findings);
+            all.exchanges += page.exchanges;
+            all.journal += page.journal;
+            let Some(after) = &page.next else { break };
+            page = hub.get(&format!("/api/v1/ledger/verify?after={after}")).await?;
         }
     }
     all.agrees = all.findings.is_empty();
@@ -254,8 +290,15 @@ async fn verify(hub: &AdminClient, out: &mut Output, csv: bool) -> anyhow::Resul
     if csv {
         out.csv(&all.findings, ["FINDING", "DETAIL"], cells)?;
     } else if all.agrees {
-        let looked = format!("{} exchanges, {} journal entries", all.exchanges, all.journal);
-        out.value(&all, &format!("the ledger agrees with itself: {looked}"))?;
+        let tickets = format!("{records} records of tickets, the last {unsigned} not signed yet");
+        let text = match hub {
+            Some(_) => format!(
+                "the ledger agrees with itself: {} exchanges, {} journal entries, {tickets}",
+                all.exchanges, all.journal
+            ),
+            None => format!("the journal of tickets is what was signed: {tickets}"),
+        };
+        out.value(&all, &text)?;
     } else {
         out.report(&all, &all.findings, ["FINDING", "DETAIL"], cells)?;
     }

@@ -30,6 +30,7 @@ mod read;
 pub(super) use cut::{Cut, Made};
 pub(super) use read::Reader;
 
+use super::Spine;
 use super::till::{Reading, Tab};
 use crate::ledger::Hold;
 use crate::objects::Unrecorded;
@@ -155,6 +156,25 @@ impl Later {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spine {
+    /// Which of a user's batches run, or have ended and are not billed yet; `None` where the hub
+    /// bills nothing, so that it does not know.
+    pub(crate) async fn made_yet<'o>(
+        &self,
+        user: UserId,
+        batches: impl Iterator<Item = &'o ObjectId>,
+    ) -> Result<Option<BTreeSet<&'o ObjectId>>, StoreError> {
+        let Some(till) = &self.0.needs.till else { return Ok(None) };
+        let mut running = BTreeSet::new();
+        for batch in batches {
+            if till.later().owes(user, batch).await? {
+                running.insert(batch);
+            }
+        }
+        Ok(Some(running))
     }
 }
 

@@ -432,7 +432,7 @@ fn took(tab: Option<&mut Tab>, trailers: &mut HeaderMap) {
 
 /// Reads an answer on that nobody reads any more, for its last figures, for at most `within`. What
 /// drops it settles by what has come until then.
-async fn last_figures(mut line: Line, mut tab: Tab, within: Duration) {
+async fn last_figures(mut line: Line, mut tab: Box<Tab>, within: Duration) {
     let read = async {
         while let Ok(Some(piece)) = line.reader.next().await {
             line.slip.heard();

@@ -105,7 +105,7 @@ pub struct Record {
     taken: Arc<AtomicU64>,
     place: Option<Place>,
     /// What it costs; settled with the outcome.
-    tab: Option<Tab>,
+    tab: Option<Box<Tab>>,
 }
 
 impl Record {
@@ -162,13 +162,13 @@ impl Record {
     }
 
     /// From here on the exchange costs what `tab` says.
-    pub(super) fn opened(&mut self, tab: Option<Tab>) {
+    pub(super) fn opened(&mut self, tab: Option<Box<Tab>>) {
         self.tab = tab;
     }
 
     /// What it costs, where it does.
-    pub(super) const fn tab(&mut self) -> Option<&mut Tab> {
-        self.tab.as_mut()
+    pub(super) fn tab(&mut self) -> Option<&mut Tab> {
+        self.tab.as_deref_mut()
     }
 
     /// Meters bytes of the answer that were handed on, and waits where the hold does not carry more.
@@ -182,7 +182,7 @@ impl Record {
 
     /// Takes the tab of an exchange that ends for `reason`, or as a drop means, where what still
     /// comes of its answer is to be read on, and for how long. The outcome is recorded without it.
-    pub(super) fn read_on(&mut self, reason: Option<EndReason>) -> Option<(Tab, Duration)> {
+    pub(super) fn read_on(&mut self, reason: Option<EndReason>) -> Option<(Box<Tab>, Duration)> {
         let reason = reason.or_else(|| self.machine.ended()).unwrap_or_else(|| self.dropped());
         let within = self.tab.as_ref()?.drains(reason)?;
         let mut tab = self.tab.take()?;

@@ -41,7 +41,7 @@ use weft_proto::tables::routes::{Match, Metering};
 use weft_proto::time::{Clock, Timestamp};
 use weft_proto::usage::{Basis, Class, Geo, ServiceTier, Usage};
 use weft_proto::wire::head::Ticket;
-use weft_store::{PendingBill, PendingBills};
+use weft_store::{BillKind, PendingBill, PendingBills};
 
 /// What a user is told to wait while the ledger cannot be asked.
 const LEDGER_WAIT: Duration = Duration::from_secs(2);
@@ -111,7 +111,7 @@ impl Till {
 
     /// Looks up what the request costs and holds the user's balance for it; `None` where it costs
     /// nothing.
-    pub(super) async fn open(&self, order: Order<'_>) -> Result<Option<Tab>, Refusal> {
+    pub(super) async fn open(&self, order: Order<'_>) -> Result<Option<Box<Tab>>, Refusal> {
         let Order { caller, ask, model, places, .. } = order;
         let metering = ask.route.route.metering;
         if !is_charged(metering) {
@@ -172,13 +172,13 @@ impl Till {
         amount: NanoUsd,
         quote: Quote,
         carried: u64,
-    ) -> Result<Tab, Refusal> {
+    ) -> Result<Box<Tab>, Refusal> {
         let Order { exchange, caller, ask, reading, .. } = order;
         let payer = Payer { user: caller.user(), key: caller.key(), limits: caller.limits() };
         let hold = self.0.ledger.hold(&payer, exchange, amount).await;
         let hold = hold.map_err(|refused| refusal(&refused, quote.at()))?;
         let money = self.0.money.now();
-        Ok(Tab::new(
+        Ok(Box::new(Tab::new(
             self.clone(),
             exchange,
             hold,
@@ -188,7 +188,7 @@ impl Till {
             (money.on_abort.at(ask.provider), money.drain_max),
             caller.member_of(),
             carried,
-        ))
+        )))
     }
 
     /// The dearest price at each of these places.
@@ -232,7 +232,7 @@ impl Till {
         route: &Match,
         read: ExchangeId,
         hold: Hold,
-    ) -> Option<Tab> {
+    ) -> Option<Box<Tab>> {
         let PendingBill { book, provider, model, priced_at, zone, .. } = bill;
         let quote = self.0.pricing.quote_by(*book, *provider, model, *priced_at, *zone).await;
         let quote = quote
@@ -244,7 +244,7 @@ impl Till {
         let reading = Reading::new(RequestMeter::new(route, None, None));
         reading.finish();
         let money = self.0.money.now();
-        Some(Tab::new(
+        let mut tab = Box::new(Tab::new(
             self.clone(),
             read,
             hold,
@@ -254,7 +254,9 @@ impl Till {
             (money.on_abort.at(*provider), money.drain_max),
             bill.linked.then_some(bill.home.owner),
             0,
-        ))
+        ));
+        tab.bound = (bill.kind == BillKind::Batch).then_some(bill.held);
+        Some(tab)
     }
 
     /// What is written down of an exchange that was to bill something, and does not.
@@ -407,6 +409,11 @@ fn refusal(refused: &HoldRefused, now: Timestamp) -> Refusal {
              when they have ended",
             *retry_after,
         ),
+        HoldRefused::LeftBehind { decided_within } => Refusal::credit_held(
+            "requests that a crash of the hub left hold the rest of the balance, until it is known \
+             what they came to: for each of them that is by the end of the claim window at the latest",
+            *decided_within,
+        ),
         HoldRefused::SpendLimit { window, resets_at } => {
             let message = match window {
                 Window::Day => "the key has spent what it may in a day",
@@ -450,7 +457,7 @@ fn metered(
 }
 
 /// What prices a claim when nobody here remembers the exchange.
-fn promise(quote: &Quote, tier: Ratio, service: ServiceTier) -> Vec<u8> {
+fn promise(quote: &Quote, tier: Ratio, service: ServiceTier, linked: bool) -> Vec<u8> {
     let promise = Promise {
         provider: quote.provider(),
         model: quote.model().to_owned(),
@@ -460,6 +467,7 @@ fn promise(quote: &Quote, tier: Ratio, service: ServiceTier) -> Vec<u8> {
         zone: quote.zone(),
         tier,
         service: service.number(),
+        linked,
     };
     promise.encode()
 }

@@ -4,13 +4,15 @@
 use super::hold::{self, UserLeg};
 use super::purse::{self, Part};
 use super::tickets::{OpenTicket, Record, Ticketed};
+use super::upkeep::LOOK_EVERY;
 use super::{Ledger, Payer};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use weft_proto::ids::{ExchangeId, KeyId, LeaseId, UserId};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::Timestamp;
-use weft_store::{Draw, Settled, SpendLimits, StoreError};
+use weft_store::{Draw, LedgerAccount, Settled, SpendLimits, StoreError};
 
 /// An exchange that was dispatched and never settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +103,16 @@ impl Orphans {
         held
     }
 
+    /// What those of a user hold, and when the last ticket of the first of them was opened; `None`
+    /// where there is none.
+    fn held_by_user(&self, user: UserId) -> Option<(NanoUsd, Timestamp)> {
+        let orphans = self.lock();
+        let theirs = orphans.values().filter(|orphan| orphan.user == user);
+        theirs
+            .map(|orphan| (orphan.held, orphan.opened_at))
+            .reduce(|(sum, first), (held, at)| (sum.saturating_add(held), first.min(at)))
+    }
+
     /// What they may still cost a key.
     pub(super) fn held_by_key(&self, key: KeyId) -> NanoUsd {
         let orphans = self.lock();
@@ -156,6 +168,33 @@ impl Ledger {
             self.forget(exchange);
         }
         Ok(settled.into_iter().next())
+    }
+
+    /// Where nothing but orphans of this node holds a user's credit: when the first of them is decided
+    /// at the latest. `None` where anything else does, here or at another node, or where nobody can
+    /// say.
+    pub(super) async fn left_behind(&self, user: UserId) -> Option<Duration> {
+        let shared = &self.0;
+        let (left, opened_at) = shared.orphans.held_by_user(user)?;
+        let here = {
+            let pocket = shared.purses.pocket(user);
+            let purse = pocket.purse();
+            if purse.held() > left {
+                return None;
+            }
+            purse.free().saturating_add(purse.held()).saturating_add(purse.unposted())
+        };
+        let mut anywhere = NanoUsd::ZERO;
+        for account in [LedgerAccount::Paid(user), LedgerAccount::Promo(user)] {
+            let balance = shared.store.balance(account).await.ok()?;
+            anywhere = anywhere.saturating_add(balance.debits_pending);
+        }
+        if anywhere > here {
+            return None;
+        }
+        let decided_at = opened_at.after(shared.money.now().claim_window + LOOK_EVERY);
+        let micros = decided_at.as_micros().saturating_sub(shared.clock.now().as_micros());
+        Some(Duration::from_micros(micros))
     }
 
     /// Releases what orphans hold whose claim window has ended; how many there were.

@@ -1,11 +1,12 @@
 //! Settler: one writer posts what was settled, in batches, however long the store is away.
 //!
-//! A settlement is in the ticket journal before it is queued here, so the journal is the spool: a
+//! A settlement is in the ticket journal before the store is asked, so the journal is the spool: a
 //! process that ends while the store is away posts the rest when it starts again, in order. The
 //! queue's places are taken at admission, and leases run out while the store is away, so what waits
 //! is bounded twice.
 
 use super::purses::{Pocket, Purses};
+use super::recent::Recent;
 use super::spending::Counted;
 use super::tickets::{Record, Tickets};
 use crate::telemetry::Metrics;
@@ -59,6 +60,7 @@ pub(super) struct Needs {
     pub(super) store: Arc<dyn weft_store::Ledger>,
     pub(super) tickets: Arc<Tickets>,
     pub(super) purses: Arc<Purses>,
+    pub(super) recent: Arc<Recent>,
     pub(super) metrics: Metrics,
     pub(super) places: usize,
 }
@@ -70,14 +72,16 @@ pub(super) struct SettlementWriter {
     store: Arc<dyn weft_store::Ledger>,
     tickets: Arc<Tickets>,
     purses: Arc<Purses>,
+    recent: Arc<Recent>,
     metrics: Metrics,
 }
 
 impl Settler {
     pub(super) fn new(needs: Needs) -> (Self, SettlementWriter) {
-        let Needs { store, tickets, purses, metrics, places } = needs;
+        let Needs { store, tickets, purses, recent, metrics, places } = needs;
         let (sender, queue) = mpsc::channel(places.clamp(1, Semaphore::MAX_PERMITS));
-        (Self { queue: sender }, SettlementWriter { queue, store, tickets, purses, metrics })
+        let writer = SettlementWriter { queue, store, tickets, purses, recent, metrics };
+        (Self { queue: sender }, writer)
     }
 
     /// Reserves a place; `None` where the queue is full.
@@ -121,14 +125,26 @@ impl SettlementWriter {
 
     /// Posts one batch, however long the store is away.
     async fn post(&self, batch: &mut Vec<Settling>) {
-        let postings: Vec<_> = batch.iter().map(|settling| settling.posting.clone()).collect();
+        if let Err(error) = self.tickets.flush() {
+            // The journal's own task ends the process; what is in memory is still written.
+            tracing::error!(%error, "settlements are not in the journal");
+        }
+        let mut postings = Vec::with_capacity(batch.len());
+        let mut payers = Vec::with_capacity(batch.len());
+        for Settling { posting, pocket, counted } in batch.drain(..) {
+            postings.push(posting);
+            payers.push((pocket, counted));
+        }
         let answers = settle(&*self.store, &self.metrics, &postings).await;
         let mut posted = Vec::with_capacity(postings.len());
-        for (settling, answer) in batch.drain(..).zip(answers) {
-            settling.pocket.purse().posted(&settling.posting.draws);
+        for ((Posting { settlement, draws, .. }, (pocket, counted)), answer) in
+            postings.iter().zip(payers).zip(answers)
+        {
+            pocket.purse().posted(draws);
             let Some(settled) = answer else { continue };
-            posted.push(settling.posting.settlement.exchange);
-            settling.counted.posted(match settled {
+            self.recent.settled(settlement, settled);
+            posted.push(settlement.exchange);
+            counted.posted(match settled {
                 Settled::Fresh { loss, .. } => loss,
                 Settled::Already | Settled::Conflict => NanoUsd::ZERO,
             });

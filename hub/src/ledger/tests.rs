@@ -43,6 +43,7 @@ async fn open(
     Ledger::open(Needs {
         store: Arc::clone(store),
         dir: dir.join("ledger"),
+        key: crate::ledger_key::LedgerKey::open(dir, &**entropy).expect("a key"),
         money: money.clone(),
         clock: Arc::<ManualClock>::clone(clock),
         entropy: Arc::<SeededEntropy>::clone(entropy),
@@ -69,8 +70,14 @@ impl Node {
         Self::on(MemoryStore::new().ledger(), lease).await
     }
 
-    /// The process ends where it stands, and another one begins.
+    /// The process ends once its journal has been written, and another one begins.
     async fn dies(&mut self) {
+        self.ledger.0.tickets.flush().expect("written");
+        self.dies_at_once().await;
+    }
+
+    /// The process ends where it stands, and another one begins.
+    async fn dies_at_once(&mut self) {
         let Self { store, dir, money, clock, entropy, .. } = self;
         (self.ledger, self.keeper) = open(store, dir.path(), money, clock, entropy).await;
     }
@@ -348,7 +355,25 @@ async fn an_orphan_keeps_its_hold_until_a_claim_that_it_pays_once() {
     let orphan = node.ledger.orphan(exchange).expect("an orphan");
     assert_eq!((orphan.held, orphan.tickets.len()), (nanos(500), 1));
     let refused = node.held(&payer, 9_501).await.expect_err("the orphan holds the rest");
-    assert!(matches!(refused, HoldRefused::InFlight { .. }));
+    let window = node.money.now().claim_window;
+    let HoldRefused::LeftBehind { decided_within } = refused else { panic!("{refused:?}") };
+    let (soonest, latest) = (window - Duration::from_secs(1), window + Duration::from_secs(10));
+    assert!((soonest..=latest).contains(&decided_within), "{decided_within:?}");
+    let running = node.held(&payer, 9_000).await.expect("there is room");
+    let refused = node.held(&payer, 501).await.expect_err("what runs holds some of it");
+    assert!(matches!(refused, HoldRefused::InFlight { .. }), "{refused:?}");
+    drop(running);
+    node.ledger.0.purses.close().await;
+    // Another node has leased some of it.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let (other, _keeper) =
+        open(&node.store, elsewhere.path(), &node.money, &node.clock, &node.entropy).await;
+    let exchange_there = node.id(ExchangeId::generate);
+    let there = other.hold(&payer, exchange_there, nanos(9_000)).await.expect("held");
+    let refused = node.held(&payer, 9_000).await.expect_err("it is held");
+    assert!(matches!(refused, HoldRefused::InFlight { .. }), "{refused:?}");
+    drop(there);
+    other.0.purses.close().await;
 
     // A claim of more than was held charges what was held.
     let claim = node.leg(9_000, 300);
@@ -410,15 +435,32 @@ async fn a_key_spends_no_more_than_its_limit_and_somebody_is_told() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Hold { user: usize, amount: i64, is_dispatched: bool },
-    Grow { which: prop::sample::Index, more: i64 },
-    Settle { which: prop::sample::Index, charge: i64 },
-    Drop { which: prop::sample::Index },
+    Hold {
+        user: usize,
+        amount: i64,
+        is_dispatched: bool,
+    },
+    Grow {
+        which: prop::sample::Index,
+        more: i64,
+    },
+    Settle {
+        which: prop::sample::Index,
+        charge: i64,
+    },
+    Drop {
+        which: prop::sample::Index,
+    },
     Flush,
-    Claim { charge: i64 },
+    Claim {
+        charge: i64,
+    },
     Expire,
     Idle,
-    Die,
+    /// A moment later, or before the journal has been told how exchanges ended.
+    Die {
+        at_once: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -434,7 +476,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..600_i64).prop_map(|charge| Step::Claim { charge }),
         1 => Just(Step::Expire),
         1 => Just(Step::Idle),
-        2 => Just(Step::Die),
+        2 => any::<bool>().prop_map(|at_once| Step::Die { at_once }),
     ]
 }
 
@@ -455,6 +497,7 @@ async fn play(steps: Vec<Step>) {
         payers.push(node.payer(CREDIT).await);
     }
     let mut running: Vec<Running> = Vec::new();
+    let mut tickets: BTreeMap<ExchangeId, usize> = BTreeMap::new();
     let mut orphans: BTreeMap<ExchangeId, usize> = BTreeMap::new();
     let mut charged: BTreeMap<ExchangeId, (usize, i64)> = BTreeMap::new();
     for step in steps {
@@ -465,6 +508,7 @@ async fn play(steps: Vec<Step>) {
                 let Ok(mut hold) = held else { continue };
                 if is_dispatched {
                     hold.open_ticket(&node.ticket()).expect("in the journal");
+                    tickets.insert(exchange, user);
                 }
                 running.push(Running { user, is_dispatched, exchange, hold });
             }
@@ -491,7 +535,8 @@ async fn play(steps: Vec<Step>) {
                 let claim = node.leg(charge, charge / 2);
                 let settled = node.ledger.settle_orphan(exchange, claim).await.expect("settled");
                 assert!(settled.is_some());
-                charged.insert(exchange, (user, charge.min(held.nanos())));
+                // One that was settled before its process died stays as it was.
+                charged.entry(exchange).or_insert_with(|| (user, charge.min(held.nanos())));
             }
             Step::Expire => {
                 node.clock.advance(node.money.now().claim_window);
@@ -499,14 +544,35 @@ async fn play(steps: Vec<Step>) {
                 orphans.clear();
             }
             Step::Idle => node.ledger.0.purses.close().await,
-            Step::Die => {
+            Step::Die { at_once } => {
                 for Running { user, is_dispatched, exchange, hold } in running.drain(..) {
                     std::mem::forget(hold);
                     if is_dispatched {
                         orphans.insert(exchange, user);
                     }
                 }
-                node.dies().await;
+                let lost = if at_once { node.ledger.0.tickets.waiting() } else { Vec::new() };
+                for record in lost {
+                    let exchange = match record {
+                        // The store does not have it either: it has not happened.
+                        tickets::Record::Settled(posting) => {
+                            let exchange = posting.settlement.exchange;
+                            charged.remove(&exchange);
+                            exchange
+                        }
+                        tickets::Record::Released { exchange } => exchange,
+                        tickets::Record::Opened(_)
+                        | tickets::Record::Grown { .. }
+                        | tickets::Record::Posted { .. }
+                        | tickets::Record::Checkpoint(_) => continue,
+                    };
+                    orphans.extend(tickets.get(&exchange).map(|user| (exchange, *user)));
+                }
+                if at_once {
+                    node.dies_at_once().await;
+                } else {
+                    node.dies().await;
+                }
                 let known = node.ledger.orphans();
                 let known: Vec<_> = known.iter().map(|orphan| orphan.exchange).collect();
                 assert_eq!(known, orphans.keys().copied().collect::<Vec<_>>());

@@ -10,7 +10,7 @@ use weft_proto::causes::causes;
 use weft_store::{Agreed, LegAnswer, LegState, LegVerdict, PAGE_ROWS_MAX, PageSize, StoreError};
 
 /// Between two looks at what is idle or due.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Between two looks at the sums.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// Pages of legs that one look answers at most; the next look goes on.

@@ -10,8 +10,9 @@ use weft_hub::admin::{
     AdminRooms, AdminToken, InviteDesk, ReloadRefused, Reloaded, Reloads, Tunnels, routes,
 };
 use weft_hub::auth::Auth;
+use weft_hub::ledger_key::LedgerKey;
 use weft_hub::lifecycle::{Readiness, Tasks};
-use weft_hub::pricing::{LedgerKey, Pricing};
+use weft_hub::pricing::Pricing;
 use weft_hub::telemetry::Metrics;
 use weft_hub::terms::Terms;
 use weft_hub::trust::Trust;

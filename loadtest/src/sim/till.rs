@@ -7,8 +7,9 @@ use weft_hub::config::{LiveMoney, Money};
 use weft_hub::exchange::till::{Till, TillNeeds};
 use weft_hub::ledger::claims::TicketSealer;
 use weft_hub::ledger::{self, Keeper, Ledger};
+use weft_hub::ledger_key::LedgerKey;
+use weft_hub::pricing::Pricing;
 use weft_hub::pricing::import::{self, Format, Unread};
-use weft_hub::pricing::{LedgerKey, Pricing};
 use weft_hub::telemetry::Metrics;
 use weft_hub::terms::Terms;
 use weft_proto::entropy::Entropy;
@@ -64,6 +65,7 @@ impl Counter<'_> {
         let (ledger, keeper) = Ledger::open(ledger::Needs {
             store: store.ledger(),
             dir: data.join(LEDGER_DIR),
+            key: pricing.ledger_key().clone(),
             money: money.clone(),
             clock: Arc::clone(clock),
             entropy: Arc::clone(chance),

@@ -28,7 +28,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use turmoil::Sim;
 use weft_certs::Authority;
 use weft_hub::auth::KeySecret;
-use weft_hub::pricing::LedgerKey;
+use weft_hub::ledger_key::LedgerKey;
 use weft_hub::wallets::{CreditKind, Wallets};
 use weft_proto::entropy::Entropy;
 use weft_proto::ids::{HubId, InviteId, KeyId, OwnerId, UserId};

@@ -9,6 +9,8 @@ mod batches;
 pub(crate) mod books;
 #[path = "money/dialects.rs"]
 mod dialects;
+#[path = "money/keys.rs"]
+mod keys;
 #[path = "money/kills.rs"]
 mod kills;
 #[path = "money/later.rs"]

@@ -77,16 +77,19 @@ impl Sending {
     }
 
     /// Puts the next durable entries, once those before are on their way and as far as so many
-    /// closes may be without an answer.
-    pub(super) async fn put_next(&mut self, ledger: &Ledger) -> Result<(), Halted> {
+    /// closes may be without an answer. Says whether there may be more to put.
+    pub(super) async fn put_next(&mut self, ledger: &Ledger) -> Result<bool, Halted> {
         let head = ledger.head();
         let is_all = self.next >= (Position { epoch: head.epoch, seq: head.size });
-        if is_all || !self.is_flushed() || self.in_flight.len() >= RECEIPTS_IN_FLIGHT_MAX {
-            return Ok(());
+        if is_all {
+            return Ok(false);
+        }
+        if !self.is_flushed() || self.in_flight.len() >= RECEIPTS_IN_FLIGHT_MAX {
+            return Ok(true);
         }
         let stored = ledger.entries(self.next, TOGETHER).await?;
         let Some(last) = stored.last().map(|last| last.position) else {
-            return Ok(());
+            return Ok(false);
         };
         for Stored { position, bytes, .. } in stored {
             let entry = Entry::decode(&bytes).map_err(crate::ledger::LedgerError::from)?;
@@ -108,7 +111,7 @@ impl Sending {
             }
         }
         self.next = Position { epoch: last.epoch, seq: last.seq + 1 };
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the last round of claims has left some out.

@@ -223,7 +223,7 @@ impl Spine {
         &self,
         bill: &PendingBill,
         exchange: ExchangeId,
-        tab: Tab,
+        tab: Box<Tab>,
         at: (Target, Match),
     ) -> Option<StatusCode> {
         let planned = self.plan_read(bill, exchange, Some(tab), at)?;

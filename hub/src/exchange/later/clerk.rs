@@ -353,7 +353,7 @@ impl Clerk {
         &self,
         bill: &PendingBill,
         route: &Match,
-    ) -> Result<Option<(PendingBill, ExchangeId, Tab)>, StoreError> {
+    ) -> Result<Option<(PendingBill, ExchangeId, Box<Tab>)>, StoreError> {
         let before = bill.biller();
         if !self.supersede(bill).await? {
             return Ok(None);
@@ -393,7 +393,7 @@ impl Clerk {
 
     /// The tab of the read that bills it: with what was held for it, or where that is gone with the
     /// process before, with what the user has left.
-    async fn tab(&self, bill: &PendingBill, route: &Match, read: ExchangeId) -> Option<Tab> {
+    async fn tab(&self, bill: &PendingBill, route: &Match, read: ExchangeId) -> Option<Box<Tab>> {
         let kept = self.later().state().holds.remove(&bill.made_by);
         let hold = match kept {
             Some(hold) => hold.for_exchange(read),
@@ -406,9 +406,11 @@ impl Clerk {
         let (ledger, payer) = (self.till.ledger(), payer(bill));
         let held = match ledger.hold(&payer, read, bill.held).await {
             // What was used is owed, whatever is left.
-            Err(HoldRefused::Insufficient { .. } | HoldRefused::InFlight { .. }) => {
-                ledger.owe(&payer, read).await
-            }
+            Err(
+                HoldRefused::Insufficient { .. }
+                | HoldRefused::InFlight { .. }
+                | HoldRefused::LeftBehind { .. },
+            ) => ledger.owe(&payer, read).await,
             held => held,
         };
         held.inspect_err(|error| {

@@ -58,7 +58,7 @@ impl Spine {
         &self,
         bill: &PendingBill,
         exchange: ExchangeId,
-        tab: Option<Tab>,
+        tab: Option<Box<Tab>>,
     ) -> Option<(StatusCode, Metered)> {
         let at = route(bill)?;
         let row = at.1.route;
@@ -79,7 +79,7 @@ impl Spine {
         &self,
         bill: &PendingBill,
         exchange: ExchangeId,
-        tab: Option<Tab>,
+        tab: Option<Box<Tab>>,
         at: (Target, Match),
     ) -> Option<Planned> {
         let PendingBill { user, key, provider, home, .. } = *bill;
@@ -92,7 +92,7 @@ impl Spine {
         &self,
         reader: Reader,
         exchange: ExchangeId,
-        tab: Option<Tab>,
+        tab: Option<Box<Tab>>,
         (target, route): (Target, Match),
     ) -> Option<Planned> {
         let Reader { user, key, provider, home, model } = reader;

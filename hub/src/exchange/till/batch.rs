@@ -5,6 +5,7 @@
 //! known is refused.
 
 use super::estimate::price_of_batched;
+use super::tab::cap;
 use super::{Order, PLACES_MAX, Tab, Till, not_priced};
 use crate::config::Unpriced;
 use crate::exchange::refusal::Refusal;
@@ -20,7 +21,7 @@ use weft_store::{Bearer, Outlay};
 
 impl Till {
     /// Holds what a batch may cost; `None` where it costs nothing.
-    pub(super) async fn open_batch(&self, order: Order<'_>) -> Result<Option<Tab>, Refusal> {
+    pub(super) async fn open_batch(&self, order: Order<'_>) -> Result<Option<Box<Tab>>, Refusal> {
         let Order { caller, ask, places, .. } = order;
         let asked = order.reading.asked().batch;
         if let Some(sum) = asked.iter().find(|sum| sum.unbounded > 0) {
@@ -112,6 +113,21 @@ impl Tab {
         let whole = rates.as_ref().and_then(|rates| rates.list(usage));
         let list = whole.or_else(|| rates.as_ref().and_then(|rates| rates.list_priced(usage)));
         (whole, list)
+    }
+
+    /// What results may cost at most: what was held for their batch, whatever they say. What goes
+    /// beyond it nobody was asked to pay.
+    pub(super) fn bounded(&self, mut leg: UserLeg) -> UserLeg {
+        let Some(bound) = self.bound.filter(|bound| leg.outlay.charge > *bound) else {
+            return leg;
+        };
+        let charge = leg.outlay.charge;
+        tracing::warn!(exchange = %self.exchange, %charge, %bound, "results beyond their bound");
+        let income = cap(bound, self.quote.zone(), leg.metered.tier).min(leg.outlay.income);
+        leg.outlay = Outlay { charge: bound, income, ..leg.outlay };
+        leg.outlay.rounding = leg.outlay.rounding.min(bound);
+        leg.metered.basis = Basis::Bounded;
+        leg
     }
 
     /// What it was to bill can be read by nobody any more: all that was held is charged, and marked as

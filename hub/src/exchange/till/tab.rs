@@ -117,6 +117,8 @@ pub(in super::super) struct Tab {
     pub(super) drain_max: Duration,
     /// The owner whose house the user belongs to.
     pub(super) member_of: Option<OwnerId>,
+    /// What it may be charged at most, where that was bounded before.
+    pub(super) bound: Option<NanoUsd>,
     /// The request names its model behind what was read before it was held for: the quote is the
     /// dearest one until then.
     late: bool,
@@ -164,6 +166,7 @@ impl Tab {
             on_abort,
             drain_max,
             member_of,
+            bound: None,
             late: false,
             served: None,
             tier: Ratio::ZERO,
@@ -216,7 +219,8 @@ impl Tab {
             cap,
         });
         self.till.seal(&mut ticket);
-        let terms = promise(&self.quote, self.tier, self.reading.asked().service_tier);
+        let (asked, linked) = (self.reading.asked().service_tier, Some(owner) == self.member_of);
+        let terms = promise(&self.quote, self.tier, asked, linked);
         let open = OpenTicket { served, cap, terms };
         if let Err(error) = hold.open_ticket(&open) {
             tracing::error!(exchange = %self.exchange, %error, "the ticket cannot be written down");
@@ -360,6 +364,7 @@ impl Tab {
             Ok(Err(
                 HoldRefused::Insufficient { .. }
                 | HoldRefused::InFlight { .. }
+                | HoldRefused::LeftBehind { .. }
                 | HoldRefused::SpendLimit { .. },
             )) => false,
         }
@@ -478,7 +483,7 @@ impl Tab {
         let later = read.pending && matches!(self.metering, Metering::Responses | Metering::Batch);
         let billed = read.usage_seen || read.charged_although_refused;
         let verdict = self.end_of(self.end, read.finish_marker, billed).verdict();
-        let leg = self.leg(verdict, &read);
+        let leg = self.bounded(self.leg(verdict, &read));
         tracing::debug!(
             exchange = %self.exchange, ?verdict, charge = %leg.outlay.charge, "settled"
         );
@@ -544,7 +549,7 @@ pub(in super::super) struct JournalAway;
 
 /// The owner's share of what is held, which is the user's share: the most that a claim is paid which
 /// no record meets.
-fn cap(held: NanoUsd, zone: Ratio, tier: Ratio) -> NanoUsd {
+pub(super) fn cap(held: NanoUsd, zone: Ratio, tier: Ratio) -> NanoUsd {
     if zone == Ratio::ZERO {
         return NanoUsd::ZERO;
     }

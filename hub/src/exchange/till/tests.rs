@@ -8,8 +8,8 @@ use crate::auth::Auth;
 use crate::auth::KeySecret;
 use crate::config::{Money, OnAbort};
 use crate::ledger;
+use crate::ledger_key::LedgerKey;
 use crate::lifecycle::Tasks;
-use crate::pricing::LedgerKey;
 use crate::pricing::import::{self, Format, Unread};
 use crate::wallets::{CreditKind, Wallets};
 use http::{HeaderValue, Method, StatusCode};
@@ -106,6 +106,7 @@ impl House {
         let (ledger, keeper) = Ledger::open(ledger::Needs {
             store: store.ledger(),
             dir: dir.path().join("ledger"),
+            key: pricing.ledger_key().clone(),
             money: money.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -136,12 +137,16 @@ impl House {
     }
 
     /// Opens the tab of a request with this body.
-    async fn open(&self, body: &str) -> Result<(ExchangeId, Option<Tab>), Refusal> {
+    async fn open(&self, body: &str) -> Result<(ExchangeId, Option<Box<Tab>>), Refusal> {
         self.opened(body, true).await
     }
 
     /// The same, where the body may go on.
-    async fn opened(&self, body: &str, whole: bool) -> Result<(ExchangeId, Option<Tab>), Refusal> {
+    async fn opened(
+        &self,
+        body: &str,
+        whole: bool,
+    ) -> Result<(ExchangeId, Option<Box<Tab>>), Refusal> {
         let responds = body.contains("\"input\":");
         let path = if responds { "/v1/responses" } else { "/v1/chat/completions" };
         let target = Target::parse(path).unwrap();
@@ -163,7 +168,7 @@ impl House {
     }
 
     /// The same, and hands it to an agent.
-    async fn dispatched(&self, body: &str) -> (ExchangeId, Tab) {
+    async fn dispatched(&self, body: &str) -> (ExchangeId, Box<Tab>) {
         let (exchange, tab) = self.open(body).await.expect("a hold");
         let mut tab = tab.expect("a tab");
         let quote = tab.quote_at(self.places.iter().flatten().next()).expect("a price");

@@ -308,6 +308,14 @@ fn exactly(claim: &Claim, record: &Record) -> Judged {
             Difference::UsageUnderstated
         });
     }
+    // Results that say more than was held for their batch are settled at that, which the agent could
+    // not know: it is the income that differs.
+    if record.basis == Basis::Bounded
+        && close.basis != Basis::Bounded
+        && close.income > record.income
+    {
+        return Judged::Dispute(Difference::IncomeInflated);
+    }
     let facts = (close.basis, close.tier.number(), close.geo.number());
     if facts != (record.basis, record.service, record.geo) {
         return Judged::Dispute(Difference::FactsDiffer);

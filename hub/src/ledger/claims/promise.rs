@@ -13,6 +13,9 @@ const VERSION: u8 = 1;
 /// The version with a place.
 const VERSION_PLACED: u8 = 2;
 
+/// The version of a linked pair: with a place, or with an empty one.
+const VERSION_LINKED: u8 = 3;
+
 /// By what an exchange is to be priced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promise {
@@ -32,16 +35,24 @@ pub struct Promise {
     pub tier: Ratio,
     /// The stored number of the service tier that was asked for.
     pub service: u8,
+    /// Whether the owner who was asked is linked to the user: then promotional credit pays it
+    /// nothing.
+    pub linked: bool,
 }
 
 impl Promise {
     /// The stored form: version 1, provider 4, at 8 (µs), zone 4, tier 4 (ppm), service 1, book 32,
     /// then the model. Integers are big-endian. Version 2 has a place before the model, behind its
-    /// length 1.
+    /// length 1. Version 3 is the same of a linked pair, and its place may be empty; promises of the
+    /// versions before it are of pairs that are not.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(54 + self.model.len());
-        out.push(if self.place.is_some() { VERSION_PLACED } else { VERSION });
+        out.push(match (self.linked, &self.place) {
+            (true, _) => VERSION_LINKED,
+            (false, Some(_)) => VERSION_PLACED,
+            (false, None) => VERSION,
+        });
         out.extend_from_slice(&self.provider.number().to_be_bytes());
         out.extend_from_slice(&self.at.as_micros().to_be_bytes());
         out.extend_from_slice(&self.zone.ppm().to_be_bytes());
@@ -51,6 +62,8 @@ impl Promise {
         if let Some(place) = &self.place {
             out.push(u8::try_from(place.as_str().len()).unwrap_or(u8::MAX));
             out.extend_from_slice(place.as_str().as_bytes());
+        } else if self.linked {
+            out.push(0);
         }
         out.extend_from_slice(self.model.as_bytes());
         out
@@ -68,7 +81,8 @@ impl Promise {
         let (book, rest) = rest.split_first_chunk()?;
         let (place, model) = match *version {
             VERSION => (None, rest),
-            VERSION_PLACED => {
+            VERSION_LINKED if rest.first() == Some(&0) => (None, &rest[1..]),
+            VERSION_PLACED | VERSION_LINKED => {
                 let (length, rest) = rest.split_first()?;
                 let (place, model) = rest.split_at_checked(usize::from(*length))?;
                 (Some(Label::parse(str::from_utf8(place).ok()?).ok()?), model)
@@ -87,6 +101,7 @@ impl Promise {
             zone: Ratio::from_ppm(u32::from_be_bytes(*zone)),
             tier: Ratio::from_ppm(u32::from_be_bytes(*tier)),
             service: *service,
+            linked: *version == VERSION_LINKED,
         })
     }
 }
@@ -106,9 +121,17 @@ mod tests {
             zone: Ratio::from_ppm(1_250_000),
             tier: Ratio::from_ppm(800_000),
             service: 3,
+            linked: false,
         };
         let bytes = promise.encode();
         assert_eq!(Promise::decode(&bytes), Some(promise.clone()));
+        let linked = Promise { linked: true, ..promise.clone() };
+        assert_eq!(Promise::decode(&linked.encode()), Some(linked.clone()));
+        for end in 0..55 {
+            assert_eq!(Promise::decode(&linked.encode()[..end]), None, "{end}");
+        }
+        let linked = Promise { place: Label::parse("eu").ok(), ..linked };
+        assert_eq!(Promise::decode(&linked.encode()), Some(linked));
         for end in 0..54 {
             assert_eq!(Promise::decode(&bytes[..end]), None, "{end}");
         }
@@ -118,6 +141,39 @@ mod tests {
         assert_eq!(Promise::decode(&bytes), Some(placed));
         for end in 0..57 {
             assert_eq!(Promise::decode(&bytes[..end]), None, "{end}");
+        }
+    }
+
+    /// What journals hold that hubs of the versions before linked pairs were told apart have left.
+    #[test]
+    fn the_frozen_promises_of_older_hubs_are_of_pairs_that_are_not_linked() {
+        let hex = |text: &str| -> Vec<u8> {
+            let digits = text.as_bytes().chunks(2);
+            let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+            digits.map(byte).collect()
+        };
+        let facts = "00000003\
+                     00060a24181e4001\
+                     001312d0000c350003";
+        let book = "05".repeat(32);
+        let model = "636c617564652d736f6e6e65742d34";
+        let (plain, placed) =
+            (format!("01{facts}{book}{model}"), format!("02{facts}{book}026575{model}"));
+        for (text, place) in [(plain, None), (placed, Label::parse("eu").ok())] {
+            let promise = Promise::decode(&hex(&text)).expect("a promise");
+            let expected = Promise {
+                provider: Provider::Anthropic,
+                model: "claude-sonnet-4".to_owned(),
+                place,
+                book: BookHash::from_bytes([5; 32]),
+                at: Timestamp::from_micros(1_700_000_000_000_001),
+                zone: Ratio::from_ppm(1_250_000),
+                tier: Ratio::from_ppm(800_000),
+                service: 3,
+                linked: false,
+            };
+            assert_eq!(promise, expected);
+            assert_eq!(promise.encode(), hex(&text), "and it is written as it was");
         }
     }
 }

@@ -3,7 +3,7 @@
 use weft_proto::ids::{AccountId, AgentId};
 use weft_proto::money::NanoUsd;
 use weft_proto::usage::{Basis, Class, Usage};
-use weft_store::{Agreed, Bearer, ClaimRef, LegState};
+use weft_store::{Agreed, Bearer, ClaimRef, LegState, Settlement};
 
 /// The layout's version.
 const VERSION: u8 = 1;
@@ -50,9 +50,11 @@ pub struct Record {
     pub covered: Option<NanoUsd>,
 }
 
-impl From<&Agreed> for Record {
-    fn from(agreed: &Agreed) -> Self {
-        let settlement = &agreed.settlement;
+impl Record {
+    /// The record of a settlement that nobody has claimed, and whose user has covered all of it.
+    #[must_use]
+    pub fn fresh(settlement: &Settlement) -> Self {
+        let state = if settlement.served.is_some() { LegState::Open } else { LegState::Absent };
         Self {
             served: settlement.served.map(|served| (served.agent, served.account, served.attempt)),
             proper: settlement.end.is_whole(),
@@ -61,14 +63,21 @@ impl From<&Agreed> for Record {
             service: settlement.metered.service,
             geo: settlement.metered.geo,
             income: settlement.outlay.income,
-            stand: Stand {
-                state: agreed.leg.state,
-                paid: agreed.leg.paid,
-                claim: agreed.leg.claim,
-            },
+            stand: Stand { state, paid: NanoUsd::ZERO, claim: None },
             elsewhere: settlement.outlay.bearer == Bearer::Elsewhere,
-            covered: Some(agreed.covered(false))
-                .filter(|covered| *covered < settlement.outlay.income),
+            covered: None,
+        }
+    }
+}
+
+impl From<&Agreed> for Record {
+    fn from(agreed: &Agreed) -> Self {
+        let Agreed { settlement, leg, .. } = agreed;
+        let covered = agreed.covered(false);
+        Self {
+            stand: Stand { state: leg.state, paid: leg.paid, claim: leg.claim },
+            covered: Some(covered).filter(|covered| *covered < settlement.outlay.income),
+            ..Self::fresh(settlement)
         }
     }
 }

@@ -32,6 +32,11 @@ impl Writer<'_> {
         self.0.extend_from_slice(value);
     }
 
+    /// Bytes of a length that the reader knows.
+    pub(super) fn raw(&mut self, value: &[u8]) {
+        self.0.extend_from_slice(value);
+    }
+
     /// Bytes behind their length; longer ones are cut, which callers rule out.
     pub(super) fn bytes(&mut self, value: &[u8]) {
         let value = &value[..value.len().min(LENGTH_MAX)];
@@ -90,6 +95,10 @@ impl<'b> Reader<'b> {
     }
 
     pub(super) fn hash(&mut self) -> Option<[u8; 32]> {
+        self.take()
+    }
+
+    pub(super) fn signature(&mut self) -> Option<[u8; 64]> {
         self.take()
     }
 

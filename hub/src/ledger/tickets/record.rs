@@ -2,6 +2,7 @@
 
 use super::super::purse::Part;
 use super::TicketsError;
+use super::checkpoint::Checkpoint;
 use super::codec::{Reader, Writer};
 use weft_proto::codes::EndReason;
 use weft_proto::ids::{AccountId, AgentId, ExchangeId, KeyId, LeaseId, NodeId, OwnerId, UserId};
@@ -20,6 +21,7 @@ const GROWN: u8 = 2;
 const RELEASED: u8 = 3;
 const SETTLED: u8 = 4;
 const POSTED: u8 = 5;
+const CHECKPOINT: u8 = 6;
 
 /// What is written down of a dispatch, so that a claim can be held against it after a crash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(crate) enum Record {
     Settled(Box<Posting>),
     /// Settlements that the store has.
     Posted { exchanges: Vec<ExchangeId> },
+    /// What the node signs of all records before this one.
+    Checkpoint(Box<Checkpoint>),
 }
 
 impl Record {
@@ -99,8 +103,31 @@ impl Record {
                     out.id(exchange.as_bytes());
                 }
             }
+            Self::Checkpoint(checkpoint) => {
+                out.byte(CHECKPOINT);
+                checkpoint.encode(&mut out);
+            }
         }
         Ok(())
+    }
+
+    /// Whether bytes of a record are a ticket's.
+    pub(super) fn is_ticket(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&OPENED)
+    }
+
+    /// Whether the journal may have it a few milliseconds later. What it would not say of an exchange
+    /// after a crash, a claim or the end of the claim window says instead: a settlement that neither
+    /// the journal nor the store has makes its ticket an orphan. What is dispatched, and what that
+    /// may cost, must be written down before.
+    pub(super) const fn may_wait(&self) -> bool {
+        match self {
+            Self::Opened(_) | Self::Grown { .. } => false,
+            Self::Released { .. }
+            | Self::Settled(_)
+            | Self::Posted { .. }
+            | Self::Checkpoint(_) => true,
+        }
     }
 
     /// Reads a record; `None` for bytes that are none.
@@ -129,6 +156,7 @@ impl Record {
             POSTED => {
                 Self::Posted { exchanges: from.list(|from| from.id(ExchangeId::from_slice))? }
             }
+            CHECKPOINT => Self::Checkpoint(Box::new(Checkpoint::decode(&mut from)?)),
             _ => return None,
         };
         from.is_done().then_some(record)

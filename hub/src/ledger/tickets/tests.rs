@@ -1,14 +1,22 @@
-//! The journal over restarts: what comes back, what is torn, what is deleted.
+//! The journal over restarts: what comes back, what is torn, what is deleted, what is signed.
+
+mod signed;
 
 use super::super::purse::Part;
+use super::frame::{Piece, Pieces};
 use super::*;
+use crate::ledger_key::LedgerKey;
 use proptest::prelude::*;
+use std::fs::{self, OpenOptions};
 use std::io::Seek;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use weft_proto::codes::EndReason;
+use weft_proto::entropy::SeededEntropy;
 use weft_proto::ids::{AccountId, AgentId, KeyId, LeaseId, NodeId, OwnerId, UserId};
 use weft_proto::money::{NanoUsd, Ratio};
 use weft_proto::provider::Provider;
-use weft_proto::time::Timestamp;
+use weft_proto::time::{ManualClock, Timestamp};
 use weft_proto::usage::{Basis, Class, Usage};
 use weft_store::{Bearer, Draw, Metered, Outlay, Served, Settlement};
 
@@ -84,8 +92,38 @@ fn settled(number: u8) -> Record {
     Record::Settled(Box::new(posting(number)))
 }
 
+/// The same at every call.
+fn signer() -> Signer {
+    let dir = tempfile::tempdir().expect("a folder");
+    let key = LedgerKey::open(dir.path(), &SeededEntropy::new(9)).expect("a key");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
+    Signer { node: NodeId::from_slice(&[4; 16]).expect("an id"), key, clock }
+}
+
 fn reopened(dir: &Path) -> (Tickets, Left) {
-    Tickets::open(dir, true).expect("the journal opens")
+    let (tickets, left) = Tickets::open(dir, signer(), true).expect("the journal opens");
+    assert_eq!(left.found, []);
+    (tickets, left)
+}
+
+/// Goes on in another segment, as if the current one were full.
+fn rotated(tickets: &Tickets) {
+    let mut sealing = tickets.sealing();
+    let mut files = tickets.files();
+    tickets.write_out(&mut files).expect("written");
+    tickets.sign(&mut sealing, &mut files).expect("signed");
+    tickets.rotate(&mut sealing, &mut files).expect("rotated");
+}
+
+/// The records of whole frames at the beginning, and how many bytes they have.
+fn whole(bytes: &[u8]) -> (usize, Vec<Record>) {
+    let mut read = (0, Vec::new());
+    for (_, end, piece) in Pieces::new(bytes) {
+        let Piece::Whole(record, _) = piece else { break };
+        read.0 = usize::try_from(end).expect("a length");
+        read.1.push(record);
+    }
+    read
 }
 
 fn ids(left: &Left) -> (Vec<u8>, Vec<u8>) {
@@ -112,14 +150,17 @@ fn every_record_comes_back_as_it_went_in() {
         settled(2),
         Record::Settled(Box::new(bare)),
         Record::Posted { exchanges: vec![exchange(1), exchange(2)] },
+        Record::Checkpoint(Box::new(signer().sign(
+            checkpoint::Place { segment: 3, offset: 9 },
+            checkpoint::Place { segment: 2, offset: u64::MAX },
+            checkpoint::Chain { records: 5, tickets: 4, ..checkpoint::Chain::START },
+        ))),
     ];
     let mut bytes = Vec::new();
     for record in &records {
-        bytes.extend(frame::write(record).expect("a frame"));
+        frame::write(record, &mut bytes).expect("a frame");
     }
-    let mut read = Vec::new();
-    assert_eq!(frame::read(&bytes, |record| read.push(record)), bytes.len());
-    assert_eq!(read, records);
+    assert_eq!(whole(&bytes), (bytes.len(), records.to_vec()));
 }
 
 #[test]
@@ -141,6 +182,7 @@ fn what_was_not_over_comes_back_with_its_growth_and_in_order() {
     ] {
         tickets.append(&record).expect("appended");
     }
+    tickets.flush().expect("written");
     drop(tickets);
     // Twice: what is written down anew is the same.
     for _ in 0..2 {
@@ -148,7 +190,7 @@ fn what_was_not_over_comes_back_with_its_growth_and_in_order() {
         assert_eq!(ids(&left), (vec![2], vec![4, 3]));
         assert_eq!(left.open[0].held, NanoUsd::new(250));
         assert_eq!(left.unposted[1], posting(3));
-        let files = segments(&dir.path().join(FOLDER)).expect("listed");
+        let files = segments::list(&dir.path().join(FOLDER)).expect("listed");
         assert_eq!(files.len(), 1, "what was read is deleted");
     }
 }
@@ -159,20 +201,18 @@ fn a_file_cut_or_bent_anywhere_gives_what_was_whole_before() {
     let mut bytes = Vec::new();
     let mut ends = vec![0];
     for record in &records {
-        bytes.extend(frame::write(record).expect("a frame"));
+        frame::write(record, &mut bytes).expect("a frame");
         ends.push(bytes.len());
     }
     for cut in 0..=bytes.len() {
-        let mut read = Vec::new();
-        let used = frame::read(&bytes[..cut], |record| read.push(record));
-        let whole = ends.iter().rposition(|end| *end <= cut).expect("the first is zero");
-        assert_eq!((used, &read[..]), (ends[whole], &records[..whole]), "cut at {cut}");
+        let (used, read) = whole(&bytes[..cut]);
+        let left = ends.iter().rposition(|end| *end <= cut).expect("the first is zero");
+        assert_eq!((used, &read[..]), (ends[left], &records[..left]), "cut at {cut}");
     }
     for bit in 0..bytes.len() * 8 {
         let mut bent = bytes.clone();
         bent[bit / 8] ^= 1 << (bit % 8);
-        let mut read = Vec::new();
-        frame::read(&bent, |record| read.push(record));
+        let (_, read) = whole(&bent);
         let hit = ends.iter().rposition(|end| *end <= bit / 8).expect("the first is zero");
         assert_eq!(&read[..], &records[..hit], "bit {bit}");
     }
@@ -184,13 +224,16 @@ fn a_torn_segment_does_not_hide_the_next() {
     let (tickets, _) = reopened(dir.path());
     tickets.append(&opened(1)).expect("appended");
     tickets.append(&opened(2)).expect("appended");
-    tickets.rotate(&mut tickets.files()).expect("rotated");
+    rotated(&tickets);
     tickets.append(&settled(1)).expect("appended");
+    tickets.flush().expect("written");
     let first = tickets.path(1);
     drop(tickets);
-    let length = fs::metadata(&first).expect("there").len();
+    // In the second ticket, behind which the segment's last checkpoint stands.
+    let bytes = fs::read(&first).expect("there");
+    let second = Pieces::new(&bytes).nth(2).expect("two tickets").1;
     let file = OpenOptions::new().write(true).open(&first).expect("opened");
-    file.set_len(length - 3).expect("torn");
+    file.set_len(second - 3).expect("torn");
     drop(file);
     let (_, left) = reopened(dir.path());
     assert_eq!(ids(&left), (vec![], vec![1]), "the second ticket was being written");
@@ -201,21 +244,21 @@ fn segments_go_in_order_once_everything_that_began_in_them_is_over() {
     let dir = tempfile::tempdir().expect("a folder");
     let (tickets, _) = reopened(dir.path());
     let there = |tickets: &Tickets| {
-        let found = segments(&tickets.dir).expect("listed");
+        let found = segments::list(&tickets.dir).expect("listed");
         found.into_iter().map(|(number, _)| number).collect::<Vec<_>>()
     };
     tickets.append(&opened(1)).expect("appended");
-    tickets.rotate(&mut tickets.files()).expect("rotated");
+    rotated(&tickets);
     tickets.append(&opened(2)).expect("appended");
-    tickets.rotate(&mut tickets.files()).expect("rotated");
+    rotated(&tickets);
     tickets.append(&Record::Released { exchange: exchange(2) }).expect("appended");
-    tickets.sync_now().expect("synced");
+    tickets.sync_now(false).expect("synced");
     assert_eq!(there(&tickets), [1, 2, 3], "the first still runs");
     tickets.append(&settled(1)).expect("appended");
-    tickets.sync_now().expect("synced");
+    tickets.sync_now(false).expect("synced");
     assert_eq!(there(&tickets), [1, 2, 3], "it is not posted");
     tickets.append(&Record::Posted { exchanges: vec![exchange(1)] }).expect("appended");
-    tickets.sync_now().expect("synced");
+    tickets.sync_now(false).expect("synced");
     assert_eq!(there(&tickets), [3]);
     drop(tickets);
     let (_, left) = reopened(dir.path());
@@ -243,19 +286,20 @@ fn terms_that_are_too_long_are_refused_before_anything_is_written() {
     let Record::Opened(mut long) = opened(1) else { unreachable!("it is one") };
     long.ticket.terms = vec![0; TICKET_TERMS_BYTES_MAX + 1];
     assert!(matches!(tickets.append(&Record::Opened(long)), Err(TicketsError::TooLong)));
+    tickets.flush().expect("nothing is written");
     let mut file = File::open(tickets.path(1)).expect("opened");
-    assert_eq!(file.seek(io::SeekFrom::End(0)).expect("a length"), 0);
+    let begun = tickets.files().bytes;
+    assert_eq!(file.seek(io::SeekFrom::End(0)).expect("a length"), begun);
     tickets.append(&opened(2)).expect("it goes on");
 }
 
 proptest! {
     #[test]
     fn bytes_that_are_no_journal_are_no_records(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        let mut read = Vec::new();
-        let used = frame::read(&bytes, |record| read.push(record));
-        prop_assert!(used <= bytes.len());
+        prop_assert!(whole(&bytes).0 <= bytes.len());
         if let Some(record) = Record::decode(&bytes) {
-            let frame = frame::write(&record).expect("a frame");
+            let mut frame = Vec::new();
+            frame::write(&record, &mut frame).expect("a frame");
             prop_assert_eq!(&frame[8..], &bytes[..]);
         }
     }

@@ -4,12 +4,13 @@ mod accounts;
 mod journal;
 mod leases;
 mod legs;
+mod many;
 mod reports;
 mod rows;
 mod settle;
 mod transfers;
 
-use super::{Connection, Db, Engine, Row, fault, row};
+use super::{Connection, Db, Done, Engine, Row, fault, row};
 use crate::{
     Agreed, Balance, Cover, Day, Disagreement, GiveBack, JournalEntry, JournalNote, Lease,
     LeaseWanted, Leased, Ledger, LedgerAccount, LegAnswer, LegAnswered, LegState, Page, PageSize,
@@ -174,17 +175,13 @@ impl Ledger for Db {
     }
 }
 
-/// What many rows are inserted in: so many to a statement, so that few statements are prepared, and
-/// those are used again and again.
-const ROWS_PER_INSERT: [usize; 4] = [64, 16, 4, 1];
-
 /// How many rows are updated by one statement. It looks for each row's values one after the other,
 /// so more of them would cost more than the statements that they save.
 const ROWS_PER_UPDATE: [usize; 3] = [16, 4, 1];
 
-/// Cuts `rows` into runs of the lengths of [`ROWS_PER_INSERT`], the longest first.
+/// Cuts `rows` into runs of the lengths of [`many::ROWS`], the longest first.
 fn runs<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
-    cut(rows, ROWS_PER_INSERT)
+    cut(rows, many::ROWS)
 }
 
 /// Cuts `rows` into runs of these lengths, the last of which is one.

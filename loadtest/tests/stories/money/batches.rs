@@ -203,6 +203,7 @@ async fn a_batch_that_cannot_be_bound_or_names_what_is_not_its_users_never_reach
     let listed = listed.whole(200).json();
     assert_eq!(listed["data"].as_array().map(Vec::len), Some(1));
     assert!(batch.path.ends_with(listed["data"][0]["id"].as_str().unwrap()));
+    assert_eq!(listed["data"][0]["processing_status"], "ended", "it is billed");
     let created = world.provider.received();
     let created = created.iter().filter(|record| is_create(record)).count();
     assert_eq!(created, 1, "no other batch got through");

@@ -22,7 +22,7 @@ impl House {
         house
     }
 
-    async fn open_batch(&self, body: &str) -> Result<(ExchangeId, Option<Tab>), Refusal> {
+    async fn open_batch(&self, body: &str) -> Result<(ExchangeId, Option<Box<Tab>>), Refusal> {
         let path = "/v1/messages/batches";
         let provider = Provider::Anthropic;
         let route = routes::find(provider, &Method::POST, path).unwrap();
@@ -38,7 +38,7 @@ impl House {
     }
 
     /// The tab of the read that bills a batch, in the hands of an agent.
-    async fn results_of(&self, facts: Facts, hold: Hold) -> (ExchangeId, Tab, PendingBill) {
+    async fn results_of(&self, facts: Facts, hold: Hold) -> (ExchangeId, Box<Tab>, PendingBill) {
         let served = self.served(1);
         let bill = PendingBill {
             made_by: facts.made_by,
@@ -106,6 +106,8 @@ async fn made(house: &House) -> (Facts, Hold) {
 async fn the_results_of_a_batch_are_charged_line_by_line_by_the_models_that_answered() {
     let house = House::of_batches("10.00").await;
     let (facts, hold) = made(&house).await;
+    // As if its requests had been longer.
+    let facts = Facts { held: NanoUsd::new(10_000_000), ..facts };
     let (read, mut tab, _) = house.results_of(facts, hold).await;
     tab.answers(StatusCode::OK, &HeaderMap::new());
     let lines = [
@@ -130,6 +132,24 @@ async fn the_results_of_a_batch_are_charged_line_by_line_by_the_models_that_answ
     assert_eq!(settlement.metered.basis, Basis::Reported);
     assert_eq!(settlement.metered.service, ServiceTier::Batch.number());
     assert_eq!(settlement.metered.usage.get(Class::Input), 2_007);
+}
+
+#[tokio::test]
+async fn results_that_say_more_than_was_held_for_their_batch_are_charged_at_that() {
+    let house = House::of_batches("10.00").await;
+    let (facts, hold) = made(&house).await;
+    let bound = facts.held.nanos();
+    let (read, mut tab, _) = house.results_of(facts, hold).await;
+    tab.answers(StatusCode::OK, &HeaderMap::new());
+    assert!(tab.sees(line("large-1", 900_000, 100_000).as_bytes()));
+    tab.ended(EndReason::Complete);
+    drop(tab);
+    let settlement = house.settled(read).await.settlement;
+    assert_eq!(settlement.outlay.charge.nanos(), bound);
+    assert_eq!(settlement.outlay.income.nanos(), bound * 8 / 10);
+    assert_eq!(settlement.metered.basis, Basis::Bounded);
+    // What they said is written down all the same.
+    assert_eq!(settlement.metered.usage.get(Class::Output), 100_000);
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ impl Clerk {
         let mut income = claim.close.income.min(ticket.cap).min(terms.cap);
         // What the agent claims is what it was worth; what the user pays for it is the hub's sum.
         let (usage, tier, geo) = (claim.close.usage, claim.close.tier, claim.close.geo);
-        let (zone, share) = (promise.zone, promise.tier);
+        let (zone, share, linked) = (promise.zone, promise.tier, promise.linked);
         let listed = Promise { zone: Ratio::ONE, ..promise.clone() };
         let charge = (self.0.charge_of)(promise, usage, tier, geo).await;
         // Whatever price it names, and be it none: what that usage earns, the hub can tell.
@@ -135,7 +135,7 @@ impl Clerk {
                 rounding: NanoUsd::ZERO,
                 bearer: Bearer::User,
             },
-            linked: false,
+            linked,
         })
     }
 }

@@ -478,10 +478,21 @@ impl Session {
         &self,
         claims: &[Claim],
     ) -> Result<BTreeMap<ExchangeId, Record>, SessionError> {
-        let exchanges: Vec<_> = claims.iter().map(Claim::exchange).collect();
-        let agreed = self.clerk.0.store.settlements_of(&exchanges).await?;
-        let of = |agreed: &Agreed| (agreed.settlement.exchange, Record::from(agreed));
-        Ok(agreed.iter().map(of).collect())
+        let mut records = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for exchange in claims.iter().map(Claim::exchange) {
+            let ledger = self.clerk.0.ledger.as_ref();
+            match ledger.and_then(|ledger| ledger.just_settled(exchange)) {
+                Some(record) => drop(records.insert(exchange, record)),
+                None => unknown.push(exchange),
+            }
+        }
+        if !unknown.is_empty() {
+            let agreed = self.clerk.0.store.settlements_of(&unknown).await?;
+            let of = |agreed: &Agreed| (agreed.settlement.exchange, Record::from(agreed));
+            records.extend(agreed.iter().map(of));
+        }
+        Ok(records)
     }
 
     pub(super) async fn record(&self, claim: &Claim) -> Result<Option<Record>, SessionError> {

@@ -1,10 +1,12 @@
 //! An agent and a user that work together: the one invents usage, the other spends what it has as
-//! often as it can. Whatever they do, the owner earns no more than its share of what was paid in.
+//! often as it can. Whatever they do, and whenever the hub dies in between, the owner earns no more
+//! than its share of what was paid in.
 
+use super::super::Promise;
 use super::orphans::node;
 use super::world::{Agent, Hub, promise, usage};
 use crate::ledger::{Hold, Ledger, OpenTicket, Payer, UserLeg};
-use crate::lifecycle::Tasks;
+use crate::lifecycle::{Stage, Tasks};
 use crate::wallets::Wallets;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -34,7 +36,7 @@ const A_LOOK: Duration = Duration::from_secs(11);
 
 /// One node of a hub, an agent on it, and a user whose only account is that agent's.
 struct Pair {
-    _dir: TempDir,
+    dir: TempDir,
     hub: Hub,
     agent: Agent,
     ledger: Ledger,
@@ -49,13 +51,16 @@ struct Pair {
     deposited: i64,
     given: i64,
     running: Vec<(Ticket, Position, Hold)>,
+    /// What ran when the hub died, and nobody has claimed.
+    left: Vec<(Ticket, Position)>,
 }
 
 impl Pair {
     async fn new(linked: bool) -> Self {
-        let (dir, hub) = (tempfile::tempdir().expect("a folder"), Hub::new(31));
+        let (dir, mut hub) = (tempfile::tempdir().expect("a folder"), Hub::new(31));
         let agent = Agent::new(&hub, 5);
         let (ledger, keeper) = node(&hub, dir.path()).await;
+        hub.ledger = Some(ledger.clone());
         let tasks = Tasks::new();
         keeper.start(&tasks);
         let entropy = SeededEntropy::new(32);
@@ -63,7 +68,7 @@ impl Pair {
         let key = KeyId::generate(&*hub.clock, &entropy);
         let (deposited, given, running) = (0, 0, Vec::new());
         Self {
-            _dir: dir,
+            dir,
             hub,
             agent,
             ledger,
@@ -76,7 +81,34 @@ impl Pair {
             deposited,
             given,
             running,
+            left: Vec::new(),
         }
+    }
+
+    /// The hub dies where it stands, and begins again.
+    async fn dies(&mut self) {
+        for stage in [Stage::Carriers, Stage::Records] {
+            self.tasks.cutting_off(stage).cancel();
+        }
+        for (ticket, opened, hold) in self.running.drain(..) {
+            std::mem::forget(hold);
+            self.left.push((ticket, opened));
+        }
+        self.hub.clock.advance(Duration::from_millis(1));
+        let (ledger, keeper) = node(&self.hub, self.dir.path()).await;
+        self.hub.ledger = Some(ledger.clone());
+        (self.ledger, self.tasks) = (ledger, Tasks::new());
+        keeper.start(&self.tasks);
+    }
+
+    /// What the hub has forgotten is said to have come to `charge`, and claimed `times`.
+    fn proves(&mut self, which: usize, charge: i64, times: i64) -> ExchangeId {
+        let (ticket, opened) = self.left.remove(which);
+        let units = u64::try_from(charge / 1_000).expect("an amount");
+        let close = Agent::close_of(&ticket, opened, units);
+        let income = NanoUsd::new(close.income.nanos() * times);
+        self.agent.push(Body::Close(Close { income, ..close }));
+        ticket.exchange
     }
 
     async fn credit(&mut self, leg: Leg, from: House, to: LedgerAccount, amount: i64) {
@@ -116,7 +148,7 @@ impl Pair {
         terms.lease = hold.lease();
         let cap = terms.cap;
         self.hub.sealer.seal(&mut ticket);
-        let promise = promise(&ticket);
+        let promise = Promise { linked: self.linked, ..promise(&ticket) };
         let open = OpenTicket { served: self.served(&ticket), cap, terms: promise.encode() };
         hold.open_ticket(&open).expect("written down");
         let opened = self.agent.open(&ticket);
@@ -279,6 +311,23 @@ async fn a_usage_that_both_ends_held_to_its_bound_is_paid_and_told() {
     pair.is_fair().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn credit_that_was_given_pays_its_own_house_nothing_when_the_hub_dies_in_between() {
+    for (linked, earned) in [(true, 0), (false, 8_000)] {
+        let mut pair = Pair::new(linked).await;
+        pair.redeem(1_000_000).await;
+        pair.begin(10_000).await;
+        pair.dies().await;
+        assert_eq!(pair.ledger.orphans().len(), 1);
+        let exchange = pair.proves(0, 10_000, 1);
+        pair.agent.report(&pair.hub).await;
+        assert_eq!(pair.agent.words[&(exchange, 1)], (Verdict::Paid, NanoUsd::new(earned)));
+        let outlay = pair.hub.agreed(exchange).await.expect("settled").settlement.outlay;
+        assert_eq!((outlay.charge.nanos(), outlay.income.nanos()), (10_000, earned));
+        pair.is_fair().await;
+    }
+}
+
 /// One thing that colluders do.
 #[derive(Debug, Clone)]
 enum Trick {
@@ -292,6 +341,10 @@ enum Trick {
     Grow(Index, i64),
     /// One ends, and has come to so much; so many times that is claimed.
     End(Index, i64, i64),
+    /// The hub dies, and begins again.
+    Die,
+    /// One of those that it left behind has come to so much; so many times that is claimed.
+    Prove(Index, i64, i64),
     /// What was not answered is claimed.
     Claim,
     /// Some time passes, seconds.
@@ -308,6 +361,9 @@ fn trick() -> impl Strategy<Value = Trick> {
         1 => (any::<Index>(), 1_000..1_000_000_i64).prop_map(|(which, more)| Trick::Grow(which, more)),
         4 => (any::<Index>(), prop_oneof![1_000..5_000_000_i64, 1_000..9_000_000_000_i64], 1..3_i64)
             .prop_map(|(which, charge, times)| Trick::End(which, charge, times)),
+        1 => Just(Trick::Die),
+        2 => (any::<Index>(), prop_oneof![1_000..5_000_000_i64, 1_000..9_000_000_000_i64], 1..3_i64)
+            .prop_map(|(which, charge, times)| Trick::Prove(which, charge, times)),
         2 => Just(Trick::Claim),
         1 => (0..20 * 86_400_u64).prop_map(Trick::Wait),
     ]
@@ -330,7 +386,12 @@ async fn collude(linked: bool, tricks: Vec<Trick>) {
                 let which = which.index(pair.running.len());
                 pair.end(which, charge, times).await;
             }
-            Trick::Grow(..) | Trick::End(..) => {}
+            Trick::Die => pair.dies().await,
+            Trick::Prove(which, charge, times) if !pair.left.is_empty() => {
+                let which = which.index(pair.left.len());
+                pair.proves(which, charge, times);
+            }
+            Trick::Grow(..) | Trick::End(..) | Trick::Prove(..) => {}
             Trick::Claim => pair.agent.report(&pair.hub).await,
             Trick::Wait(seconds) => pair.wait(Duration::from_secs(seconds)).await,
         }

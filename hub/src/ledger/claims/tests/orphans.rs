@@ -4,6 +4,7 @@ use super::super::{ChargeOf, Clerk, ClerkParts, Greeted};
 use super::world::{Agent, Hub, income, promise};
 use crate::config::{LiveMoney, Money};
 use crate::ledger::{Hold, Keeper, Ledger, Needs, OpenTicket, Payer};
+use crate::ledger_key::LedgerKey;
 use crate::telemetry::Metrics;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(super) async fn node(hub: &Hub, dir: &Path) -> (Ledger, Keeper) {
     let needs = Needs {
         store: hub.store.ledger(),
         dir: dir.to_owned(),
+        key: LedgerKey::open(dir, &SeededEntropy::new(10)).expect("a key"),
         money: LiveMoney::new(Money::default()),
         clock: Arc::<ManualClock>::clone(&hub.clock),
         entropy: Arc::new(SeededEntropy::new(11)),

@@ -4,6 +4,7 @@ use super::super::{
     ChargeOf, Clerk, ClerkParts, Evidence, Greeted, Journal, Promise, Session, Showed, TicketSealer,
 };
 use crate::config::{LiveMoney, Money};
+use crate::ledger::Ledger;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub(super) struct Hub {
     user: UserId,
     keyed: KeyId,
     node: NodeId,
+    /// The ledger of the node that claims are told, where it may have left exchanges behind.
+    pub(super) ledger: Option<Ledger>,
 }
 
 impl Hub {
@@ -65,6 +68,7 @@ impl Hub {
             node: NodeId::generate(&*clock, &*entropy),
             clock,
             entropy,
+            ledger: None,
         }
     }
 
@@ -80,13 +84,18 @@ impl Hub {
 
     /// A fresh process over the same store.
     pub(super) fn clerk(&self) -> Clerk {
-        let charge_of: Arc<ChargeOf> = Arc::new(|_, _, _, _| Box::pin(async { None }));
+        let prices = self.ledger.is_some();
+        let charge_of: Arc<ChargeOf> = Arc::new(move |_, usage, _, _| {
+            let units = i64::try_from(usage.get(Class::Input)).expect("small");
+            let charge = prices.then_some(NanoUsd::new(units * 1_000));
+            Box::pin(async move { charge })
+        });
         Clerk::new(ClerkParts {
             hub: self.id,
             node: self.node,
             store: self.store.ledger(),
             receipts: self.store.receipts(),
-            ledger: None,
+            ledger: self.ledger.clone(),
             charge_of,
             sealer: self.sealer.clone(),
             key: Arc::clone(&self.key),
@@ -512,5 +521,6 @@ pub(super) fn promise(ticket: &Ticket) -> Promise {
         zone: Ratio::ONE,
         tier: Ratio::from_ppm(800_000),
         service: 0,
+        linked: false,
     }
 }

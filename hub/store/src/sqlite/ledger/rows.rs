@@ -1,5 +1,6 @@
 //! Settlements as rows.
 
+use super::many::{Insert, Values};
 use super::{Connection, Engine, ROWS_PER_UPDATE, Row, cut, fault, row, runs};
 use crate::{
     AgentLeg, Agreed, Bearer, ClaimRef, LegState, Metered, Outlay, Served, Settlement, StoreError,
@@ -31,69 +32,65 @@ macro_rules! select {
 
 pub(super) use select;
 
+static INSERT: Insert = Insert::new(
+    "INSERT INTO settlements (exchange_id, user_id, key_id, agent_id, owner_id, account_id, \
+     attempt, provider, model, units, basis, service, geo, book, priced_at, zone_ppm, tier_ppm, \
+     end_reason, charge, income, rounding, bearer, promo, loss, owed, node_id, lease_id, hold_no, \
+     held, settled_at, claim_until, leg_state, leg_due_at, leg_paid, leg_answered_at, claim_epoch, \
+     claim_seq, claim_hash) VALUES ",
+    38,
+);
+
 /// Inserts rows that are all new.
 pub(super) async fn insert(connection: &mut Connection, rows: &[Agreed]) -> Result<(), StoreError> {
     for run in runs(rows) {
-        let mut query: QueryBuilder<Engine> = QueryBuilder::new(
-            "INSERT INTO settlements (exchange_id, user_id, key_id, agent_id, owner_id, \
-             account_id, attempt, provider, model, units, basis, service, geo, book, priced_at, \
-             zone_ppm, tier_ppm, end_reason, charge, income, rounding, bearer, promo, loss, \
-             owed, node_id, lease_id, hold_no, held, settled_at, claim_until, leg_state, leg_due_at, \
-             leg_paid, leg_answered_at, claim_epoch, claim_seq, claim_hash) VALUES ",
-        );
-        for (index, agreed) in run.iter().enumerate() {
-            query.push(if index == 0 { "(" } else { ", (" });
-            push(&mut query, agreed)?;
-            query.push(")");
-        }
-        query.build().execute(&mut *connection).await.map_err(fault)?;
+        INSERT.run(connection, run, push).await?;
     }
     Ok(())
 }
 
-fn push(query: &mut QueryBuilder<Engine>, agreed: &Agreed) -> Result<(), StoreError> {
+fn push(values: &mut Values, agreed: &Agreed) -> Result<(), StoreError> {
     let Agreed { settlement, promo, loss, owed, leg } = agreed;
     let Settlement { metered, outlay, served, .. } = settlement;
-    let mut values = query.separated(", ");
     values
-        .push_bind(settlement.exchange.as_bytes().to_vec())
-        .push_bind(settlement.user.as_bytes().to_vec())
-        .push_bind(settlement.key.as_bytes().to_vec())
-        .push_bind(served.map(|served| served.agent.as_bytes().to_vec()))
-        .push_bind(served.map(|served| served.owner.as_bytes().to_vec()))
-        .push_bind(served.map(|served| served.account.as_bytes().to_vec()))
-        .push_bind(served.map(|served| i64::from(served.attempt)))
-        .push_bind(metered.provider.map(Provider::name))
-        .push_bind(metered.model.as_ref().map(|model| model.as_str().to_owned()))
-        .push_bind(units(&metered.usage))
-        .push_bind(i64::from(metered.basis as u8))
-        .push_bind(i64::from(metered.service))
-        .push_bind(i64::from(metered.geo))
-        .push_bind(metered.book.map(|hash| hash.to_vec()))
-        .push_bind(row::micros("priced_at", metered.priced_at)?)
-        .push_bind(i64::from(metered.zone.ppm()))
-        .push_bind(i64::from(metered.tier.ppm()))
-        .push_bind(settlement.end.name())
-        .push_bind(outlay.charge.nanos())
-        .push_bind(outlay.income.nanos())
-        .push_bind(outlay.rounding.nanos())
-        .push_bind(i64::from(outlay.bearer.number()))
-        .push_bind(promo.nanos())
-        .push_bind(loss.nanos())
-        .push_bind(owed.nanos())
-        .push_bind(settlement.node.as_bytes().to_vec())
-        .push_bind(settlement.hold.map(|(lease, _)| lease.as_bytes().to_vec()))
-        .push_bind(row::number_option("hold_no", settlement.hold.map(|(_, number)| number))?)
-        .push_bind(settlement.held.nanos())
-        .push_bind(row::micros("settled_at", settlement.settled_at)?)
-        .push_bind(row::micros("claim_until", settlement.claim_until)?)
-        .push_bind(i64::from(leg.state.number()))
-        .push_bind(row::micros("leg_due_at", leg.due_at)?)
-        .push_bind(leg.paid.nanos())
-        .push_bind(leg.answered_at.map(|at| row::micros("leg_answered_at", at)).transpose()?)
-        .push_bind(row::number_option("claim_epoch", leg.claim.map(|claim| claim.epoch))?)
-        .push_bind(row::number_option("claim_seq", leg.claim.map(|claim| claim.seq))?)
-        .push_bind(leg.claim.map(|claim| claim.hash.to_vec()));
+        .push(settlement.exchange.as_bytes().to_vec())
+        .push(settlement.user.as_bytes().to_vec())
+        .push(settlement.key.as_bytes().to_vec())
+        .push(served.map(|served| served.agent.as_bytes().to_vec()))
+        .push(served.map(|served| served.owner.as_bytes().to_vec()))
+        .push(served.map(|served| served.account.as_bytes().to_vec()))
+        .push(served.map(|served| i64::from(served.attempt)))
+        .push(metered.provider.map(Provider::name))
+        .push(metered.model.as_ref().map(|model| model.as_str().to_owned()))
+        .push(units(&metered.usage))
+        .push(i64::from(metered.basis as u8))
+        .push(i64::from(metered.service))
+        .push(i64::from(metered.geo))
+        .push(metered.book.map(|hash| hash.to_vec()))
+        .push(row::micros("priced_at", metered.priced_at)?)
+        .push(i64::from(metered.zone.ppm()))
+        .push(i64::from(metered.tier.ppm()))
+        .push(settlement.end.name())
+        .push(outlay.charge.nanos())
+        .push(outlay.income.nanos())
+        .push(outlay.rounding.nanos())
+        .push(i64::from(outlay.bearer.number()))
+        .push(promo.nanos())
+        .push(loss.nanos())
+        .push(owed.nanos())
+        .push(settlement.node.as_bytes().to_vec())
+        .push(settlement.hold.map(|(lease, _)| lease.as_bytes().to_vec()))
+        .push(row::number_option("hold_no", settlement.hold.map(|(_, number)| number))?)
+        .push(settlement.held.nanos())
+        .push(row::micros("settled_at", settlement.settled_at)?)
+        .push(row::micros("claim_until", settlement.claim_until)?)
+        .push(i64::from(leg.state.number()))
+        .push(row::micros("leg_due_at", leg.due_at)?)
+        .push(leg.paid.nanos())
+        .push(leg.answered_at.map(|at| row::micros("leg_answered_at", at)).transpose()?)
+        .push(row::number_option("claim_epoch", leg.claim.map(|claim| claim.epoch))?)
+        .push(row::number_option("claim_seq", leg.claim.map(|claim| claim.seq))?)
+        .push(leg.claim.map(|claim| claim.hash.to_vec()));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Transfers in SQL.
 
 use super::accounts::{self, Changes, account, amount};
+use super::many::{Insert, Values};
 use super::{Connection, Engine, Row, fault, journal, row, rows, runs};
 use crate::{
     Cover, JournalNote, LedgerAccount, Leg, Memo, StoreError, Subject, TRANSFERS_PER_CALL_MAX,
@@ -82,35 +83,36 @@ pub(super) async fn make(
     Ok(Transferred::Done)
 }
 
+static INSERT: Insert = Insert::new(
+    "INSERT INTO ledger_transfers (subject, leg, part, kind, debit, credit, amount, lease, party, \
+     memo, made_at) VALUES ",
+    11,
+);
+
 /// Inserts transfers that are all new.
 pub(super) async fn insert(
     connection: &mut Connection,
     transfers: &[Transfer],
 ) -> Result<(), StoreError> {
     for run in runs(transfers) {
-        let mut query: QueryBuilder<Engine> = QueryBuilder::new(
-            "INSERT INTO ledger_transfers (subject, leg, part, kind, debit, credit, amount, lease, \
-             party, memo, made_at) VALUES ",
-        );
-        for (index, transfer) in run.iter().enumerate() {
-            query.push(if index == 0 { "(" } else { ", (" });
-            let mut values = query.separated(", ");
-            values
-                .push_bind(transfer.key.subject.as_bytes().to_vec())
-                .push_bind(i64::from(transfer.key.leg.number()))
-                .push_bind(i64::from(transfer.key.part))
-                .push_bind(i64::from(transfer.kind.number()))
-                .push_bind(transfer.debit.to_bytes().to_vec())
-                .push_bind(transfer.credit.to_bytes().to_vec())
-                .push_bind(transfer.amount.nanos())
-                .push_bind(transfer.lease.map(|lease| lease.as_bytes().to_vec()))
-                .push_bind(transfer.party().map(|party| party.to_vec()))
-                .push_bind(transfer.memo.as_ref().map(|memo| memo.as_str().to_owned()))
-                .push_bind(row::micros("made_at", transfer.at)?);
-            query.push(")");
-        }
-        query.build().execute(&mut *connection).await.map_err(fault)?;
+        INSERT.run(connection, run, push).await?;
     }
+    Ok(())
+}
+
+fn push(values: &mut Values, transfer: &Transfer) -> Result<(), StoreError> {
+    values
+        .push(transfer.key.subject.as_bytes().to_vec())
+        .push(i64::from(transfer.key.leg.number()))
+        .push(i64::from(transfer.key.part))
+        .push(i64::from(transfer.kind.number()))
+        .push(transfer.debit.to_bytes().to_vec())
+        .push(transfer.credit.to_bytes().to_vec())
+        .push(transfer.amount.nanos())
+        .push(transfer.lease.map(|lease| lease.as_bytes().to_vec()))
+        .push(transfer.party().map(|party| party.to_vec()))
+        .push(transfer.memo.as_ref().map(|memo| memo.as_str().to_owned()))
+        .push(row::micros("made_at", transfer.at)?);
     Ok(())
 }
 
