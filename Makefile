@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weft/target
 
 NEED := deploy/dev/need
 BINS := cargo build --locked -p weft-hub -p weft-agent -p weft-loadtest --bins
-SCRIPTS := deploy/dev/need .ci/run
+SCRIPTS := deploy/dev/need .ci/run loadtest/peers/install
 # What `need test` installed, told to the stories that start it.
 SDKS = WEFT_SDK_PYTHON="$$($(NEED) where python)" WEFT_SDK_NODE="$$($(NEED) where node)" \
 	WEFT_SDK_NODE_MODULES="$$($(NEED) where node-modules)"
@@ -24,7 +24,7 @@ ARGS ?=
 # make corpus DIR=…: a folder with sample.jsonl.gz, one recorded answer a line.
 DIR ?=
 
-.PHONY: help run test check lint fmt deny doc bench corpus soak sim fuzz clean-cache
+.PHONY: help run test check lint fmt deny doc bench lab peers corpus soak sim fuzz clean-cache
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -66,6 +66,13 @@ doc: ## build the documentation of every item, private ones too, without a warni
 bench: ## release build, then print direct versus through the mesh, in one run (ARGS=… is passed on)
 	cargo build --locked --release -p weft-hub -p weft-agent -p weft-loadtest --bins
 	"$(CARGO_TARGET_DIR)/release/weft-loadtest" bench $(ARGS)
+
+peers: ## install the tunnels and gateways to compare with, each from its registry (ARGS=… names some, or status)
+	loadtest/peers/install $(ARGS)
+
+lab: ## release build, then scenarios side by side: make lab ARGS='all --quick'
+	cargo build --locked --release -p weft-hub -p weft-agent -p weft-loadtest --bins
+	"$(CARGO_TARGET_DIR)/release/weft-loadtest" run $(ARGS)
 
 corpus: ## check the meters against recorded answers in DIR=…, each whole, in pieces and coded, with a second opinion
 	@test -n "$(DIR)" || { echo "make corpus DIR=folder-of-recordings" >&2; exit 2; }

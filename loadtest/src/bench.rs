@@ -8,7 +8,7 @@
 mod aborts;
 mod agent_log;
 mod client;
-mod figure;
+pub(crate) mod figure;
 mod frames;
 mod ground;
 mod idle;
@@ -16,7 +16,7 @@ mod latency;
 mod light;
 mod meter;
 mod money;
-mod process;
+pub(crate) mod process;
 mod progress;
 mod readers;
 mod report;

@@ -11,7 +11,7 @@
 
 pub mod amount;
 pub mod command;
-mod dice;
+pub(crate) mod dice;
 pub mod junction;
 mod loopback;
 pub mod loss;

@@ -4,6 +4,8 @@
 //! Each story begins a world of its own and compares both ends by digest. Times are printed, and
 //! asserted only in seconds. The binaries come from `cargo build --workspace --bins`.
 
+#[path = "stories/agents.rs"]
+mod agents;
 #[path = "stories/bad_bodies.rs"]
 mod bad_bodies;
 #[path = "stories/bad_callers.rs"]
@@ -28,6 +30,8 @@ mod doctor;
 mod egress;
 #[path = "stories/faults.rs"]
 mod faults;
+#[path = "stories/http3.rs"]
+mod http3;
 #[path = "stories/joining.rs"]
 mod joining;
 #[path = "stories/leaving.rs"]
@@ -44,6 +48,8 @@ mod passthrough;
 mod receipts;
 #[path = "stories/refusals.rs"]
 mod refusals;
+#[path = "stories/run.rs"]
+mod run;
 #[path = "stories/secrets.rs"]
 mod secrets;
 #[path = "stories/server.rs"]
@@ -54,6 +60,8 @@ mod siblings;
 mod talk;
 #[path = "stories/tenancy.rs"]
 mod tenancy;
+#[path = "stories/users.rs"]
+mod users;
 #[path = "stories/webhook.rs"]
 mod webhook;
 #[path = "stories/websocket.rs"]

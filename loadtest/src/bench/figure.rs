@@ -6,8 +6,8 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::time::Duration;
 
-/// The longest duration that is told apart, in nanoseconds: a minute. Longer ones count as that.
-const LONGEST_NANOS: u64 = 60_000_000_000;
+/// The longest duration that is told apart, in nanoseconds: ten minutes. Longer ones count as that.
+const LONGEST_NANOS: u64 = 600_000_000_000;
 /// Significant decimal digits of a recorded duration.
 const DIGITS: u8 = 3;
 
@@ -45,6 +45,29 @@ impl Samples {
     /// The duration that `percent` of the samples do not exceed.
     pub(crate) fn percentile(&self, percent: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_percentile(percent))
+    }
+
+    /// The shortest, as far as durations are told apart.
+    pub(crate) fn min(&self) -> Duration {
+        Duration::from_nanos(self.0.min())
+    }
+
+    /// The longest, as far as durations are told apart.
+    pub(crate) fn max(&self) -> Duration {
+        Duration::from_nanos(self.0.max())
+    }
+
+    /// The mean.
+    pub(crate) fn mean(&self) -> Duration {
+        Duration::from_nanos(self.0.mean() as u64)
+    }
+
+    /// Each duration that was recorded, with how often, from the shortest to the longest.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let recorded = self.0.iter_recorded();
+        recorded.map(|step| {
+            (Duration::from_nanos(step.value_iterated_to()), step.count_since_last_iteration())
+        })
     }
 }
 

@@ -6,7 +6,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-use weft_loadtest::{bench, demo, identity, link, meter, provider, quic, sim};
+use weft_loadtest::{agents, bench, demo, identity, link, meter, provider, quic, run, sim, users};
 
 /// Simulated providers, load and scenarios for Weft.
 #[derive(Debug, Parser)]
@@ -28,8 +28,16 @@ enum Command {
     Identity(identity::command::Args),
     /// Joins network namespaces by links with delay, rate and loss, and runs commands in them.
     Link(link::command::Args),
+    /// Lets tens of thousands of light agents loose on a hub: idle, storm, flapping, slow, hostile.
+    Agents(agents::command::Args),
     /// Measures the bare transport: handshakes, streams, round trips, bytes, idle memory.
     Quic(quic::command::Args),
+    /// Sends users' traffic to a base URL: open or closed loop, HTTP/1.1 to HTTP/3.
+    Users(users::command::Args),
+    /// Plays scenarios with Weft, the floor and its rivals side by side: a report, plots.
+    Run(run::Args),
+    /// Says what changed between two reports of `run`, beyond noise.
+    Compare(run::compare::Args),
     /// Replays worlds of the deterministic simulation.
     Sim(sim::command::Args),
     /// Meters one answer on standard input and prints what it took.
@@ -46,7 +54,11 @@ impl Command {
             Self::Bench(args) => bench::run(args).await,
             Self::Identity(args) => identity::command::execute(args).await,
             Self::Link(args) => link::command::run(args).await,
+            Self::Agents(args) => agents::command::run(args).await,
             Self::Quic(args) => quic::command::run(args).await,
+            Self::Users(args) => users::command::run(args).await,
+            Self::Run(args) => run::run(args).await,
+            Self::Compare(args) => run::compare::run(&args),
             Self::Sim(args) => sim::command::run(args).await,
             Self::Meter(args) => meter::run(&args),
             Self::Corpus(args) => meter::corpus::run(&args),

@@ -51,7 +51,7 @@ impl From<Share> for Odds {
 }
 
 /// A draw that depends on `seed` and `index` alone, not on what was drawn before.
-pub(super) fn draw_at(seed: u64, index: u64) -> u64 {
+pub(crate) fn draw_at(seed: u64, index: u64) -> u64 {
     // The finalizer of SplitMix64.
     let mut mixed = seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
