@@ -6,9 +6,10 @@
 //! ```
 //! A ticket, and what it may cost, is with the operating system before the call that appended it
 //! returns, so that it survives the death of the process. How its exchange ended follows within
-//! [`SYNC_EVERY`]: a process that dies in between leaves an orphan, which a claim proves. One task
-//! writes that, syncs the file, and signs what stands there ([`checkpoint`]), so that a power cut
-//! loses no more than a few milliseconds, and nothing that is signed can be changed in silence.
+//! [`keeping::SYNC_EVERY`]: a process that dies in between leaves an orphan, which a claim proves.
+//! One task writes that, syncs the file, and signs what stands there ([`checkpoint`]), so that a
+//! power cut loses no more than a few milliseconds, and nothing that is signed can be changed in
+//! silence.
 //!
 //! # Invariants
 //! - Records stand in the order in which they were appended, whichever of them waited.

@@ -3,8 +3,8 @@
 //! | what `h3` 0.0.8 over `h3-quinn` does | what is done here |
 //! |---|---|
 //! | a stream that is dropped ends properly | [`SendHalf`] resets what was not finished |
-//! | nobody sees a user leave while nothing is written | [`Watch::stopped`], beside the work |
-//! | nor while the body is not read | [`Watch::reset`], likewise |
+//! | nobody sees a user leave while nothing is written | [`Stream::stopped`], beside the work |
+//! | nor while the body is not read | [`Watch::poll_reset`], likewise |
 //! | a body cut inside a frame reads as whole | [`RecvHalf`] fails at such an end |
 //! | frames are gathered without a limit | [`Frames`] gives them out in pieces |
 //!
