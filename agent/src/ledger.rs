@@ -325,10 +325,9 @@ impl Ledger {
         let head = self.head();
         let end = Position { epoch: head.epoch, seq: head.size };
         if seen.position.epoch <= end.epoch && seen.position < end {
-            let found = self.entries(seen.position, 1).await?;
+            let found = self.exactly(vec![seen.position]).await?;
             // An earlier epoch that ended before this entry is one that a restored copy left.
-            let same = found.first().filter(|stored| stored.position == seen.position);
-            return Ok(match same {
+            return Ok(match found.first() {
                 Some(stored) if stored.leaf != seen.leaf => Met::Forked,
                 Some(_) | None => Met::Agrees,
             });

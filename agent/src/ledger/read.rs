@@ -4,7 +4,7 @@
 //! is told as such.
 
 use super::disk::{Disk, Files};
-use super::frame;
+use super::frame::{self, Frame};
 use super::log::{self, Place};
 use super::recover::{self, Known, Torn};
 use super::report::{HUB_PIN, HubKey};
@@ -15,6 +15,66 @@ use weft_proto::ledger::verify::{Trust, Verifier};
 use weft_proto::ledger::{Body, Entry, Hash, Position, PublicKey};
 use zeroize::Zeroizing;
 
+/// Bytes that are read of the log for one entry, and for those near it: two of the index's steps and
+/// the longest entry.
+const NEAR_BYTES: u64 = 256 << 10;
+
+/// Walks along the log, so many bytes in a reading.
+struct Walk<'a> {
+    disk: &'a dyn Disk,
+    bytes_max: u64,
+    /// Where the reading begins.
+    at: Place,
+    bytes: Vec<u8>,
+    /// What of it was walked past.
+    walked: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Nothing is read yet.
+    const fn new(disk: &'a dyn Disk, bytes_max: u64) -> Self {
+        Self { disk, bytes_max, at: Place::FIRST, bytes: Vec::new(), walked: 0 }
+    }
+
+    /// Where it stands.
+    const fn here(&self) -> Place {
+        Place { segment: self.at.segment, offset: self.at.offset + self.walked as u64 }
+    }
+
+    /// Goes on at `place`.
+    fn go_to(&mut self, place: Place) -> Result<(), LedgerError> {
+        let read = log::read_from(self.disk, place, self.bytes_max);
+        self.bytes =
+            read.map_err(|source| LedgerError::Disk { doing: "reading the log", source })?;
+        (self.at, self.walked) = (place, 0);
+        Ok(())
+    }
+
+    /// The entry where it stands, and where that stands in the chain; none at the end of the reading.
+    fn entry(&self) -> Result<Option<(Position, Frame<'_>)>, LedgerError> {
+        let Some(frame) = frame::take(&self.bytes[self.walked..]) else { return Ok(None) };
+        Ok(Some((Entry::decode(frame.entry)?.position, frame)))
+    }
+
+    /// Reads on behind what was walked past; `false` at the end of the log.
+    fn read_on(&mut self) -> Result<bool, LedgerError> {
+        let here = self.here();
+        let next = if self.walked > 0 { here } else { here.next_segment() };
+        if self.disk.length(&log::name(next.segment)).is_err() {
+            return Ok(false);
+        }
+        self.go_to(next)?;
+        Ok(true)
+    }
+}
+
+impl Stored {
+    fn of(position: Position, frame: &Frame<'_>) -> Self {
+        let bytes = Bytes::copy_from_slice(frame.entry);
+        Self { position, bytes, leaf: Hash::leaf(frame.entry) }
+    }
+}
+
 /// Entries from `from` on up to `until`, read from `place`, which is at or before `from`.
 pub(super) fn entries(
     disk: &dyn Disk,
@@ -23,41 +83,25 @@ pub(super) fn entries(
     until: Position,
     limit: usize,
 ) -> Result<Vec<Stored>, LedgerError> {
-    let reading = |source| LedgerError::Disk { doing: "reading the log", source };
     let mut found = Vec::new();
-    let mut at = place;
+    let mut walk = Walk::new(disk, READ_BYTES_MAX);
+    walk.go_to(place)?;
     loop {
-        let bytes = log::read_from(disk, at, READ_BYTES_MAX).map_err(reading)?;
-        let mut read = 0;
-        while let Some(next) = frame::take(&bytes[read..]) {
-            let position = Entry::decode(next.entry)?.position;
+        while let Some((position, frame)) = walk.entry()? {
             if position > until || found.len() >= limit {
                 return Ok(found);
             }
             if position >= from {
-                let (bytes, leaf) = (Bytes::copy_from_slice(next.entry), Hash::leaf(next.entry));
-                found.push(Stored { position, bytes, leaf });
+                found.push(Stored::of(position, &frame));
             }
-            read += next.length;
+            walk.walked += frame.length;
         }
-        at.offset += read as u64;
         // One reading's worth is enough for one answer.
-        if read > 0 && !found.is_empty() {
+        if !found.is_empty() || !walk.read_on()? {
             return Ok(found);
-        }
-        if read == 0 {
-            let next = at.next_segment();
-            if disk.length(&log::name(next.segment)).is_err() {
-                return Ok(found);
-            }
-            at = next;
         }
     }
 }
-
-/// Bytes that are read of the log for one entry, and for those near it: two of the index's steps and
-/// the longest entry.
-const NEAR_BYTES: u64 = 256 << 10;
 
 /// The entries at `wanted`, which ascend; one that is not there is left out. `before` says where to
 /// begin to read towards an entry: those that stand near each other are read together.
@@ -66,36 +110,27 @@ pub(super) fn exactly(
     wanted: &[Position],
     before: impl Fn(Position) -> Result<Place, LedgerError>,
 ) -> Result<Vec<Stored>, LedgerError> {
-    let reading = |source| LedgerError::Disk { doing: "reading the log", source };
     let mut found = Vec::with_capacity(wanted.len());
-    let (mut at, mut bytes, mut read) = (Place::FIRST, Vec::new(), 0);
+    let mut walk = Walk::new(disk, NEAR_BYTES);
     for &wanted in wanted {
         let place = before(wanted)?;
-        let here = Place { offset: at.offset + read as u64, ..at };
-        if bytes.is_empty() || place > here {
-            (at, read) = (place, 0);
-            bytes = log::read_from(disk, at, NEAR_BYTES).map_err(reading)?;
+        if walk.bytes.is_empty() || place > walk.here() {
+            walk.go_to(place)?;
         }
         loop {
-            let Some(next) = frame::take(&bytes[read..]) else {
-                let here = Place { offset: at.offset + read as u64, ..at };
-                let next = if read > 0 { here } else { here.next_segment() };
-                if disk.length(&log::name(next.segment)).is_err() {
-                    return Ok(found);
+            let Some((position, frame)) = walk.entry()? else {
+                if walk.read_on()? {
+                    continue;
                 }
-                (at, read) = (next, 0);
-                bytes = log::read_from(disk, at, NEAR_BYTES).map_err(reading)?;
-                continue;
+                return Ok(found);
             };
-            let position = Entry::decode(next.entry)?.position;
             if position > wanted {
                 break;
             }
             if position == wanted {
-                let (bytes, leaf) = (Bytes::copy_from_slice(next.entry), Hash::leaf(next.entry));
-                found.push(Stored { position, bytes, leaf });
+                found.push(Stored::of(position, &frame));
             }
-            read += next.length;
+            walk.walked += frame.length;
         }
     }
     Ok(found)

@@ -177,7 +177,7 @@ impl Report {
                     let stream = opened?;
                     self.arriving.spawn(async move { prices::receive(stream).await.ok() });
                 }
-                () = at(self.puts_at), if self.puts_at.is_some() && !unsent => {}
+                () = at(self.puts_at), if !unsent => {}
                 changed = changes.changed(), if self.puts_at.is_none() => {
                     if changed.is_err() {
                         return Ok(());

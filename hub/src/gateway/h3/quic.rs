@@ -34,6 +34,17 @@ const CONTROL_FRAME_BYTES_MAX: u64 = 4 * 1024;
 
 type Opening<T> = Pin<Box<dyn Future<Output = Result<T, quinn::ConnectionError>> + Send + Sync>>;
 
+/// Polls what is under way in `slot`, or what is begun now; the slot is free again when it is done.
+fn poll_opening<T>(
+    slot: &mut Option<Opening<T>>,
+    context: &mut Context<'_>,
+    begin: impl FnOnce() -> Opening<T>,
+) -> Poll<Result<T, quinn::ConnectionError>> {
+    let done = ready!(slot.get_or_insert_with(begin).as_mut().poll(context));
+    *slot = None;
+    Poll::Ready(done)
+}
+
 /// With which code the halves of a stream end where they are dropped. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ending(Arc<AtomicU64>);
@@ -86,12 +97,11 @@ impl quic::Connection<Bytes> for Conn {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<RecvHalf, ConnectionErrorIncoming>> {
-        let accepting = self.accepting_uni.get_or_insert_with(|| {
-            let connection = self.opener.connection.clone();
+        let connection = &self.opener.connection;
+        let accepted = ready!(poll_opening(&mut self.accepting_uni, context, || {
+            let connection = connection.clone();
             Box::pin(async move { connection.accept_uni().await })
-        });
-        let accepted = ready!(accepting.as_mut().poll(context));
-        self.accepting_uni = None;
+        }));
         let frames = Frames::of_unidirectional(CONTROL_FRAME_BYTES_MAX);
         let half = |stream| RecvHalf::new(stream, frames, Ending::default());
         Poll::Ready(accepted.map(half).map_err(lost))
@@ -101,12 +111,11 @@ impl quic::Connection<Bytes> for Conn {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Stream, ConnectionErrorIncoming>> {
-        let accepting = self.accepting_bi.get_or_insert_with(|| {
-            let connection = self.opener.connection.clone();
+        let connection = &self.opener.connection;
+        let accepted = ready!(poll_opening(&mut self.accepting_bi, context, || {
+            let connection = connection.clone();
             Box::pin(async move { connection.accept_bi().await })
-        });
-        let accepted = ready!(accepting.as_mut().poll(context));
-        self.accepting_bi = None;
+        }));
         let max = self.head_frame_max;
         Poll::Ready(accepted.map(|halves| Stream::new(halves, max)).map_err(lost))
     }
@@ -148,12 +157,10 @@ impl quic::OpenStreams<Bytes> for Opener {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Stream, StreamErrorIncoming>> {
-        let opening = self.bi.get_or_insert_with(|| {
+        let opened = ready!(poll_opening(&mut self.bi, context, || {
             let connection = self.connection.clone();
             Box::pin(async move { connection.open_bi().await })
-        });
-        let opened = ready!(opening.as_mut().poll(context));
-        self.bi = None;
+        }));
         let max = self.head_frame_max;
         Poll::Ready(opened.map(|halves| Stream::new(halves, max)).map_err(stream_lost))
     }
@@ -162,12 +169,10 @@ impl quic::OpenStreams<Bytes> for Opener {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<SendHalf, StreamErrorIncoming>> {
-        let opening = self.uni.get_or_insert_with(|| {
+        let opened = ready!(poll_opening(&mut self.uni, context, || {
             let connection = self.connection.clone();
             Box::pin(async move { connection.open_uni().await })
-        });
-        let opened = ready!(opening.as_mut().poll(context));
-        self.uni = None;
+        }));
         let half = |stream| SendHalf::new(stream, Ending::default());
         Poll::Ready(opened.map(half).map_err(stream_lost))
     }

@@ -3,11 +3,11 @@
 use super::raw::{CANCELLED, frame, head, read};
 use super::*;
 
-#[tokio::test]
-async fn a_user_who_leaves_a_silent_exchange_ends_it() {
+/// A door that answers nothing; says when an exchange has begun, and when its call is gone.
+async fn silent_door() -> (Door, mpsc::Receiver<()>, tokio::sync::oneshot::Receiver<()>) {
     let (guard, gone) = watched();
     let guard = Mutex::new(Some(guard));
-    let (began, mut beginning) = mpsc::channel(1);
+    let (began, beginning) = mpsc::channel(1);
     let door = Door::open(Limits::default(), move |_| {
         let (guard, began) = (guard.lock().unwrap().take(), began.clone());
         async move {
@@ -15,8 +15,27 @@ async fn a_user_who_leaves_a_silent_exchange_ends_it() {
             began.send(()).await.unwrap();
             std::future::pending().await
         }
-    })
-    .await;
+    });
+    (door.await, beginning, gone)
+}
+
+/// A door whose answers are fed by the test.
+async fn fed_door() -> (Door, mpsc::Receiver<mpsc::Sender<Option<Bytes>>>) {
+    let (feeds, fed_by) = mpsc::channel(4);
+    let door = Door::open(Limits::default(), move |_| {
+        let feeds = feeds.clone();
+        async move {
+            let (feed, body) = fed();
+            feeds.send(feed).await.unwrap();
+            Response::new(body)
+        }
+    });
+    (door.await, fed_by)
+}
+
+#[tokio::test]
+async fn a_user_who_leaves_a_silent_exchange_ends_it() {
+    let (door, mut beginning, gone) = silent_door().await;
     let (mut send, mut recv) = door.user.send(&head(false, &[])).await;
     send.finish().unwrap();
     timeout(LIMIT, beginning.recv()).await.unwrap().unwrap();
@@ -26,18 +45,7 @@ async fn a_user_who_leaves_a_silent_exchange_ends_it() {
 
 #[tokio::test]
 async fn a_user_who_goes_without_a_word_on_the_stream_ends_it_too() {
-    let (guard, gone) = watched();
-    let guard = Mutex::new(Some(guard));
-    let (began, mut beginning) = mpsc::channel(1);
-    let door = Door::open(Limits::default(), move |_| {
-        let (guard, began) = (guard.lock().unwrap().take(), began.clone());
-        async move {
-            let _guard = guard;
-            began.send(()).await.unwrap();
-            std::future::pending().await
-        }
-    })
-    .await;
+    let (door, mut beginning, gone) = silent_door().await;
     let (_send, _recv) = door.user.send(&head(true, &[])).await;
     timeout(LIMIT, beginning.recv()).await.unwrap().unwrap();
     door.user.connection.close(0x100_u32.into(), b"");
@@ -194,16 +202,7 @@ async fn an_early_answer_arrives_whole_and_the_rest_of_the_upload_is_waived_with
 
 #[tokio::test]
 async fn a_farewell_names_the_first_request_that_is_not_served_and_what_runs_ends_well() {
-    let (feeds, mut fed_by) = mpsc::channel(4);
-    let door = Door::open(Limits::default(), move |_| {
-        let feeds = feeds.clone();
-        async move {
-            let (feed, body) = fed();
-            feeds.send(feed).await.unwrap();
-            Response::new(body)
-        }
-    })
-    .await;
+    let (door, mut fed_by) = fed_door().await;
     let (mut send, recv) = door.user.send(&head(false, &[])).await;
     send.finish().unwrap();
     let feed = timeout(LIMIT, fed_by.recv()).await.unwrap().unwrap();
@@ -229,16 +228,7 @@ async fn a_farewell_names_the_first_request_that_is_not_served_and_what_runs_end
 
 #[tokio::test]
 async fn a_user_who_moves_to_another_address_finishes_what_runs_and_begins_nothing() {
-    let (feeds, mut fed_by) = mpsc::channel(4);
-    let door = Door::open(Limits::default(), move |_| {
-        let feeds = feeds.clone();
-        async move {
-            let (feed, body) = fed();
-            feeds.send(feed).await.unwrap();
-            Response::new(body)
-        }
-    })
-    .await;
+    let (door, mut fed_by) = fed_door().await;
     let (mut send, recv) = door.user.send(&head(false, &[])).await;
     send.finish().unwrap();
     let feed = timeout(LIMIT, fed_by.recv()).await.unwrap().unwrap();

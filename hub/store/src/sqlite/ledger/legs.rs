@@ -1,13 +1,12 @@
 //! Agent legs in SQL: answered once, then vested.
 
 use super::accounts::{self, Changes};
-use super::rows::{self, Turn, select};
-use super::{Connection, Engine, fault, transfers};
+use super::rows::{self, Turn};
+use super::{Connection, transfers};
 use crate::ledger::money;
 use crate::{
     AgentLeg, Agreed, LedgerAccount, LegAnswer, LegAnswered, LegState, Settlement, StoreError,
 };
-use sqlx::QueryBuilder;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ids::{ExchangeId, OwnerId};
 use weft_proto::money::NanoUsd;
@@ -126,17 +125,8 @@ async fn lock(
     let exchanges: Vec<_> = exchanges.into_iter().collect();
     let mut found = BTreeMap::new();
     for run in super::runs(&exchanges) {
-        let mut query: QueryBuilder<Engine> = QueryBuilder::new(select!("WHERE exchange_id IN ("));
-        let mut list = query.separated(", ");
-        for exchange in run {
-            list.push_bind(exchange.as_bytes().to_vec());
-        }
-        query.push(") ORDER BY exchange_id");
-        query.push(lock!(""));
-        for row in &query.build().fetch_all(&mut *connection).await.map_err(fault)? {
-            let agreed = rows::agreed(row)?;
-            found.insert(agreed.settlement.exchange, agreed);
-        }
+        let locked = rows::of(&mut *connection, &rows::LOCKED, run).await?;
+        found.extend(locked.into_iter().map(|agreed| (agreed.settlement.exchange, agreed)));
     }
     Ok(found)
 }

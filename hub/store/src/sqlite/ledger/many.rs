@@ -1,54 +1,105 @@
 //! Statements over many rows: their texts are made once, and used again and again.
 
-use super::{Connection, Done, Engine, fault};
+use super::{Connection, Done, Engine, Row, fault};
 use crate::StoreError;
-use sqlx::{Arguments as _, AssertSqlSafe, Database, Encode, Type};
+use sqlx::query::Query;
+use sqlx::{Arguments as _, AssertSqlSafe, Database, Encode, Executor, Type};
 use std::sync::{Arc, OnceLock};
 
 /// What many rows are inserted or read in: so many to a statement, so that few statements are
 /// prepared.
 pub(super) const ROWS: [usize; 4] = [64, 16, 4, 1];
 
-/// The statement that inserts so many rows.
-pub(super) struct Insert {
+/// A statement that repeats its places for each of many rows.
+pub(super) struct Many {
     /// All of it before the rows.
     head: &'static str,
-    columns: usize,
+    /// The places of one row.
+    row: Places,
+    /// All of it behind the rows.
+    tail: &'static str,
     texts: [OnceLock<Arc<str>>; ROWS.len()],
 }
 
-impl Insert {
-    pub(super) const fn new(head: &'static str, columns: usize) -> Self {
-        Self { head, columns, texts: [const { OnceLock::new() }; ROWS.len()] }
+/// The places of one row.
+#[derive(Clone, Copy)]
+enum Places {
+    /// One of a list.
+    One,
+    /// So many, in brackets.
+    Columns(usize),
+}
+
+impl Places {
+    const fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Columns(columns) => columns,
+        }
     }
 
-    /// Inserts a run of [`runs`](super::runs): `bind` gives each row's values.
-    pub(super) async fn run<T>(
+    fn text(self) -> String {
+        match self {
+            Self::One => "?".to_owned(),
+            Self::Columns(columns) => format!("({})", vec!["?"; columns].join(", ")),
+        }
+    }
+}
+
+impl Many {
+    /// Inserts rows of so many columns; `head` ends with `VALUES `.
+    pub(super) const fn insert(head: &'static str, columns: usize) -> Self {
+        Self::new(head, Places::Columns(columns), "")
+    }
+
+    /// Looks up a list of values; `head` ends with `IN (`, and `tail` begins with `)`.
+    pub(super) const fn list(head: &'static str, tail: &'static str) -> Self {
+        Self::new(head, Places::One, tail)
+    }
+
+    const fn new(head: &'static str, row: Places, tail: &'static str) -> Self {
+        Self { head, row, tail, texts: [const { OnceLock::new() }; ROWS.len()] }
+    }
+
+    /// Executes it for a run of [`runs`](super::runs): `bind` gives each row's values.
+    pub(super) async fn execute<T>(
         &self,
         connection: &mut Connection,
-        rows: &[T],
-        mut bind: impl FnMut(&mut Values, &T) -> Result<(), StoreError>,
+        run: &[T],
+        bind: impl FnMut(&mut Values, &T) -> Result<(), StoreError>,
     ) -> Result<Done, StoreError> {
-        let mut values = Values::of(rows.len() * self.columns);
-        for row in rows {
+        self.bound(run, bind)?.execute(connection).await.map_err(fault)
+    }
+
+    /// The rows that it finds for a run of [`runs`](super::runs).
+    pub(super) async fn fetch<'c, T>(
+        &self,
+        executor: impl Executor<'c, Database = Engine>,
+        run: &[T],
+        bind: impl FnMut(&mut Values, &T) -> Result<(), StoreError>,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.bound(run, bind)?.fetch_all(executor).await.map_err(fault)
+    }
+
+    fn bound<T>(
+        &self,
+        run: &[T],
+        mut bind: impl FnMut(&mut Values, &T) -> Result<(), StoreError>,
+    ) -> Result<Query<'static, Engine, <Engine as Database>::Arguments>, StoreError> {
+        let mut values = Values::of(run.len() * self.row.count());
+        for row in run {
             bind(&mut values, row)?;
         }
-        let text = match ROWS.iter().position(|length| *length == rows.len()) {
-            Some(place) => Arc::clone(self.texts[place].get_or_init(|| self.text(rows.len()))),
-            None => self.text(rows.len()),
+        let text = match ROWS.iter().position(|length| *length == run.len()) {
+            Some(place) => Arc::clone(self.texts[place].get_or_init(|| self.text(run.len()))),
+            None => self.text(run.len()),
         };
-        let query = sqlx::query_with(AssertSqlSafe(text), values.bound()?);
-        query.execute(connection).await.map_err(fault)
+        Ok(sqlx::query_with(AssertSqlSafe(text), values.bound()?))
     }
 
     fn text(&self, rows: usize) -> Arc<str> {
-        let row = format!("({})", vec!["?"; self.columns].join(", "));
-        let mut text = String::from(self.head);
-        for number in 0..rows {
-            text.push_str(if number == 0 { "" } else { ", " });
-            text.push_str(&row);
-        }
-        text.into()
+        let row = self.row.text();
+        [self.head, &vec![&*row; rows].join(", "), self.tail].concat().into()
     }
 }
 

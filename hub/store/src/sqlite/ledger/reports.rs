@@ -1,14 +1,14 @@
 //! What is read of the ledger: settlements, sums, days.
 
 use super::accounts::{account, amount};
-use super::rows::{agreed, select};
+use super::rows::{self, agreed, select};
 use super::{Connection, Engine, fault, row, runs};
 use crate::ledger::DAY_MICROS;
 use crate::{
     Agreed, Balance, Day, Disagreement, LedgerAccount, LegState, Page, PageSize, SettlementsWanted,
     SpendWanted, StoreError, Sums, Vesting, Whose,
 };
-use sqlx::{Executor, QueryBuilder};
+use sqlx::Executor;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ids::{ExchangeId, OwnerId};
 use weft_proto::time::Timestamp;
@@ -56,15 +56,7 @@ pub(super) async fn settlements_of<'c>(
     let exchanges: Vec<_> = exchanges.into_iter().collect();
     let mut found = Vec::with_capacity(exchanges.len());
     for run in runs(&exchanges) {
-        let mut query: QueryBuilder<Engine> = QueryBuilder::new(select!("WHERE exchange_id IN ("));
-        let mut list = query.separated(", ");
-        for exchange in run {
-            list.push_bind(exchange.as_bytes().to_vec());
-        }
-        query.push(")");
-        for row in &query.build().fetch_all(readers).await.map_err(fault)? {
-            found.push(agreed(row)?);
-        }
+        found.extend(rows::of(readers, &rows::OF, run).await?);
     }
     Ok(found)
 }

@@ -1,11 +1,11 @@
 //! Settlements as rows.
 
-use super::many::{Insert, Values};
+use super::many::{Many, Values};
 use super::{Connection, Engine, ROWS_PER_UPDATE, Row, cut, fault, row, runs};
 use crate::{
     AgentLeg, Agreed, Bearer, ClaimRef, LegState, Metered, Outlay, Served, Settlement, StoreError,
 };
-use sqlx::{Encode, QueryBuilder, Type};
+use sqlx::{Encode, Executor, QueryBuilder, Type};
 use weft_proto::codes::EndReason;
 use weft_proto::ids::{AccountId, AgentId, ExchangeId, KeyId, LeaseId, NodeId, OwnerId, UserId};
 use weft_proto::model::ModelName;
@@ -32,7 +32,7 @@ macro_rules! select {
 
 pub(super) use select;
 
-static INSERT: Insert = Insert::new(
+static INSERT: Many = Many::insert(
     "INSERT INTO settlements (exchange_id, user_id, key_id, agent_id, owner_id, account_id, \
      attempt, provider, model, units, basis, service, geo, book, priced_at, zone_ppm, tier_ppm, \
      end_reason, charge, income, rounding, bearer, promo, loss, owed, node_id, lease_id, hold_no, \
@@ -41,10 +41,30 @@ static INSERT: Insert = Insert::new(
     38,
 );
 
+/// Looks settlements up by their exchanges.
+pub(super) static OF: Many = Many::list(select!("WHERE exchange_id IN ("), ")");
+
+/// The same, and nobody else changes them until the transaction ends.
+pub(super) static LOCKED: Many =
+    Many::list(select!("WHERE exchange_id IN ("), lock!(") ORDER BY exchange_id"));
+
+/// The settlements that `statement` finds for a run of exchanges.
+pub(super) async fn of<'c>(
+    executor: impl Executor<'c, Database = Engine>,
+    statement: &Many,
+    run: &[ExchangeId],
+) -> Result<Vec<Agreed>, StoreError> {
+    let by_id = |values: &mut Values, exchange: &ExchangeId| {
+        values.push(exchange.as_bytes().to_vec());
+        Ok(())
+    };
+    statement.fetch(executor, run, by_id).await?.iter().map(agreed).collect()
+}
+
 /// Inserts rows that are all new.
 pub(super) async fn insert(connection: &mut Connection, rows: &[Agreed]) -> Result<(), StoreError> {
     for run in runs(rows) {
-        INSERT.run(connection, run, push).await?;
+        INSERT.execute(connection, run, push).await?;
     }
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! Posts user legs: all of a batch in one transaction.
 
 use super::accounts::{self, Changes};
-use super::rows::{self, select};
-use super::{Connection, Engine, fault, leases, transfers};
+use super::rows;
+use super::{Connection, leases, transfers};
 use crate::ledger::money::{self, Pocket};
 use crate::{
     Agreed, House, Lease, LedgerAccount, Posting, Settled, Settlement, StoreError, Transfer,
 };
-use sqlx::QueryBuilder;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ids::{ExchangeId, LeaseId};
 use weft_proto::money::NanoUsd;
@@ -53,16 +52,10 @@ async fn found(
     postings: &[Posting],
 ) -> Result<BTreeMap<ExchangeId, Settlement>, StoreError> {
     let mut found = BTreeMap::new();
-    for run in super::runs(postings) {
-        let mut query: QueryBuilder<Engine> = QueryBuilder::new(select!("WHERE exchange_id IN ("));
-        let mut list = query.separated(", ");
-        for posting in run {
-            list.push_bind(posting.settlement.exchange.as_bytes().to_vec());
-        }
-        query.push(")");
-        for row in &query.build().fetch_all(&mut *connection).await.map_err(fault)? {
-            let agreed = rows::agreed(row)?;
-            found.insert(agreed.settlement.exchange, agreed.settlement);
+    let exchanges: Vec<_> = postings.iter().map(|posting| posting.settlement.exchange).collect();
+    for run in super::runs(&exchanges) {
+        for Agreed { settlement, .. } in rows::of(&mut *connection, &rows::OF, run).await? {
+            found.insert(settlement.exchange, settlement);
         }
     }
     Ok(found)

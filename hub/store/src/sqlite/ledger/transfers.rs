@@ -1,13 +1,13 @@
 //! Transfers in SQL.
 
 use super::accounts::{self, Changes, account, amount};
-use super::many::{Insert, Values};
+use super::many::{Many, Values};
 use super::{Connection, Engine, Row, fault, journal, row, rows, runs};
 use crate::{
     Cover, JournalNote, LedgerAccount, Leg, Memo, StoreError, Subject, TRANSFERS_PER_CALL_MAX,
     Transfer, TransferKey, TransferKind, Transferred, TransfersWanted,
 };
-use sqlx::{Executor, QueryBuilder};
+use sqlx::Executor;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ids::LeaseId;
 use weft_proto::money::NanoUsd;
@@ -83,7 +83,7 @@ pub(super) async fn make(
     Ok(Transferred::Done)
 }
 
-static INSERT: Insert = Insert::new(
+static INSERT: Many = Many::insert(
     "INSERT INTO ledger_transfers (subject, leg, part, kind, debit, credit, amount, lease, party, \
      memo, made_at) VALUES ",
     11,
@@ -95,7 +95,7 @@ pub(super) async fn insert(
     transfers: &[Transfer],
 ) -> Result<(), StoreError> {
     for run in runs(transfers) {
-        INSERT.run(connection, run, push).await?;
+        INSERT.execute(connection, run, push).await?;
     }
     Ok(())
 }
@@ -146,6 +146,8 @@ pub(super) async fn of<'c>(
         .collect()
 }
 
+static OF_ALL: Many = Many::list(select!("WHERE subject IN ("), ") ORDER BY subject, leg, part");
+
 pub(super) async fn of_all(
     connection: &mut Connection,
     subjects: BTreeSet<Subject>,
@@ -153,13 +155,11 @@ pub(super) async fn of_all(
     let subjects: Vec<_> = subjects.into_iter().collect();
     let mut found = Vec::with_capacity(subjects.len());
     for run in runs(&subjects) {
-        let mut query: QueryBuilder<Engine> = QueryBuilder::new(select!("WHERE subject IN ("));
-        let mut list = query.separated(", ");
-        for subject in run {
-            list.push_bind(subject.as_bytes().to_vec());
-        }
-        query.push(") ORDER BY subject, leg, part");
-        for row in &query.build().fetch_all(&mut *connection).await.map_err(fault)? {
+        let by_subject = |values: &mut Values, subject: &Subject| {
+            values.push(subject.as_bytes().to_vec());
+            Ok(())
+        };
+        for row in &OF_ALL.fetch(&mut *connection, run, by_subject).await? {
             found.push(transfer(row)?);
         }
     }
