@@ -8,6 +8,7 @@
 //!
 //! It never reads what an exchange carries, and never chooses between accounts.
 
+mod absent;
 mod directory;
 mod door;
 mod joining;
@@ -16,6 +17,7 @@ mod outbox;
 mod receipts;
 mod session;
 
+pub use absent::seen_lately;
 pub use directory::{AccountInfo, Offer, Slip, TunnelInfo};
 pub use door::Doorkeeper;
 pub use joining::Enrol;
@@ -25,16 +27,19 @@ pub use receipts::{Book, Desk, DeskClosed, Desks};
 use crate::lifecycle::Tasks;
 use crate::telemetry::Metrics;
 use directory::Directory;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
 use weft_proto::codes::CloseCode;
 use weft_proto::entropy::Entropy;
-use weft_proto::ids::{AgentId, NodeId};
+use weft_proto::ids::{AgentId, NodeId, OwnerId};
 use weft_proto::provider::Provider;
 use weft_proto::time::Clock;
-use weft_proto::wire::control::{Drain, HubMessage};
+use weft_proto::wire::control::{Account, Drain, HubMessage};
 use weft_store::Agents;
 use weft_transport::close;
 
@@ -84,10 +89,10 @@ struct Inner {
 }
 
 impl Tunnels {
-    /// No tunnels yet.
+    /// No tunnels yet, at the start of a node that expects the agents `unseen` to come back.
     #[must_use]
-    pub fn new(needs: Needs) -> Self {
-        let directory = Directory::new(needs.metrics.clone());
+    pub fn new(needs: Needs, unseen: BTreeSet<AgentId>) -> Self {
+        let directory = Directory::new(unseen, needs.metrics.clone());
         Self(Arc::new(Inner {
             needs,
             directory,
@@ -102,6 +107,21 @@ impl Tunnels {
         self.0.directory.offers(provider)
     }
 
+    /// Tells of every account that is announced from now on.
+    pub(crate) fn announced(&self) -> broadcast::Receiver<Arc<Offer>> {
+        self.0.directory.announced()
+    }
+
+    /// Until when an account of `provider` may be back that `would_do` and is away now; none where
+    /// none is expected.
+    pub(crate) fn expected_until(
+        &self,
+        provider: Provider,
+        would_do: impl Fn(&Account, OwnerId) -> bool,
+    ) -> Option<Instant> {
+        self.0.directory.expected_until(provider, would_do)
+    }
+
     /// What an operator sees of the tunnels.
     #[must_use]
     pub fn list(&self) -> Vec<TunnelInfo> {
@@ -111,7 +131,7 @@ impl Tunnels {
     /// Closes every tunnel of `agent` at once and says how many there were. The store must say
     /// that it is revoked before this is called.
     pub fn revoke(&self, agent: AgentId) -> usize {
-        let closed = self.0.directory.connections_of(agent);
+        let closed = self.0.directory.revoke(agent);
         for connection in &closed {
             close::connection(connection, CloseCode::Revoked);
         }

@@ -62,6 +62,8 @@ mod talk;
 mod tenancy;
 #[path = "stories/users.rs"]
 mod users;
+#[path = "stories/waiting.rs"]
+mod waiting;
 #[path = "stories/webhook.rs"]
 mod webhook;
 #[path = "stories/websocket.rs"]

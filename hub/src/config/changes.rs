@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 /// The keys that a running hub takes from a reload. Everything else is fixed at its start: addresses
 /// of doors, the store, the form of the log, and limits that size something made at the start.
-const LIVE: [&str; 25] = [
+const LIVE: [&str; 26] = [
+    "limits.agent_wait_seconds",
     "limits.answer_head_seconds",
     "limits.answer_idle_seconds",
     "limits.body_bytes_max",

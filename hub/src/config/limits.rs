@@ -49,6 +49,8 @@ const HANDSHAKE_SECONDS: u64 = 5;
 const HEAD_SECONDS: u64 = 10;
 /// Silence inside a request's body, seconds.
 const BODY_IDLE_SECONDS: u64 = 30;
+/// Wait for an agent that is away and expected back, seconds.
+const AGENT_WAIT_SECONDS: u64 = 10;
 /// From the end of a request to the head of its answer, seconds: models think for minutes.
 const ANSWER_HEAD_SECONDS: u64 = 900;
 /// Silence inside an answer, seconds.
@@ -108,6 +110,13 @@ pub struct Limits {
         serialize_with = "as_seconds"
     )]
     pub body_idle: Duration,
+    /// Wait for an agent that is away and expected back; zero refuses at once.
+    #[serde(
+        rename = "agent_wait_seconds",
+        deserialize_with = "seconds",
+        serialize_with = "as_seconds"
+    )]
+    pub agent_wait: Duration,
     /// From the end of a request to the head of its answer.
     #[serde(
         rename = "answer_head_seconds",
@@ -155,6 +164,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(HANDSHAKE_SECONDS),
             head: Duration::from_secs(HEAD_SECONDS),
             body_idle: Duration::from_secs(BODY_IDLE_SECONDS),
+            agent_wait: Duration::from_secs(AGENT_WAIT_SECONDS),
             answer_head: Duration::from_secs(ANSWER_HEAD_SECONDS),
             answer_idle: Duration::from_secs(ANSWER_IDLE_SECONDS),
             stall: Duration::from_secs(STALL_SECONDS),
@@ -179,6 +189,7 @@ impl Limits {
             handshake: new.handshake,
             head: new.head,
             body_idle: new.body_idle,
+            agent_wait: new.agent_wait,
             answer_head: new.answer_head,
             answer_idle: new.answer_idle,
             exchange: new.exchange,
@@ -222,10 +233,12 @@ impl Limits {
             ("stall_seconds", self.stall),
             ("exchange_seconds", self.exchange),
         ];
-        // A drain may be none at all.
-        let drain = ("drain_seconds", self.drain.max(Duration::from_secs(1)));
+        // A drain may be none at all, and so may the wait for an agent.
+        let [drain, agent_wait] =
+            [("drain_seconds", self.drain), ("agent_wait_seconds", self.agent_wait)]
+                .map(|(key, time)| (key, time.max(Duration::from_secs(1))));
         let odd = |time: &Duration| time.is_zero() || *time > Duration::from_secs(SECONDS_MAX);
-        match times.into_iter().chain([drain]).find(|(_, time)| odd(time)) {
+        match times.into_iter().chain([drain, agent_wait]).find(|(_, time)| odd(time)) {
             None => Ok(()),
             Some((key, _)) => Err(ConfigError::Setting {
                 key: format!("limits.{key}"),

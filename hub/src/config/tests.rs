@@ -104,9 +104,11 @@ fn every_error_names_its_key() {
 }
 
 #[test]
-fn a_drain_may_be_none_and_every_other_time_a_second_to_thirty_days() {
-    let settings = load("[limits]\ndrain_seconds = 0\nexchange_seconds = 2592000", &[]).unwrap();
+fn a_drain_and_a_wait_may_be_none_and_every_other_time_a_second_to_thirty_days() {
+    let file = "[limits]\nagent_wait_seconds = 0\ndrain_seconds = 0\nexchange_seconds = 2592000";
+    let settings = load(file, &[]).unwrap();
     assert!(settings.limits.drain.is_zero());
+    assert!(settings.limits.agent_wait.is_zero());
     assert_eq!(settings.limits.exchange, Duration::from_secs(30 * 86_400));
     for key in ["handshake", "head", "body_idle", "answer_head", "answer_idle", "stall", "exchange"]
     {

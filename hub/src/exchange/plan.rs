@@ -1,6 +1,7 @@
 //! Plan: what is asked, and which accounts may serve it, in order.
 
 mod batch;
+mod choose;
 
 pub(super) use batch::BATCH_BODY_BYTES_MAX;
 
@@ -15,7 +16,6 @@ use super::upload::{Stopped, Upload, UploadLimits};
 use super::{Ask, Inbound, Spine};
 use crate::auth::Caller;
 use crate::objects::Whose;
-use crate::routing::{self, Asked, Candidate, NoRoute, Wish};
 use crate::tunnel::Offer;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, Method};
@@ -30,7 +30,6 @@ use weft_proto::tables::headers;
 use weft_proto::tables::routes::{
     self, BodyKind, Metering, ModelSource, ObjectUse, QueryRefused, Route,
 };
-use weft_store::{Home, ModelAllowList};
 
 /// Names the model where the body names it too late, or not at all.
 const MODEL_HEADER: HeaderName = HeaderName::from_static("weft-model");
@@ -118,7 +117,7 @@ impl Admitted {
         }
         let chosen = match &batched {
             Some(models) => batch::choose(spine, &caller, &ask, models, whose, &references).await,
-            None => choose(spine, &caller, &ask, asked.as_deref(), whose, &references).await,
+            None => choose::one(spine, &caller, &ask, asked.as_deref(), whose, &references).await,
         };
         let chosen = match (chosen, till.zip(reading)) {
             (Ok((offers, model)), Some((till, reading))) => {
@@ -307,96 +306,6 @@ fn scan(headers: &HeaderMap, route: &Route) -> Result<BodyScan, Refusal> {
         .transpose()
         .map_err(|_| Refusal::malformed("content_type", "the content-type is no text"))?;
     BodyScan::for_route(kind, route).map_err(|error| Refusal::media_type(error.to_string()))
-}
-
-/// The accounts to try, in order, and the model that counts.
-async fn choose(
-    spine: &Spine,
-    caller: &Caller,
-    ask: &Ask,
-    model: Option<&str>,
-    whose: Whose,
-    references: &[Reference],
-) -> Result<(Vec<Arc<Offer>>, Option<String>), Refusal> {
-    let needs = &spine.0.needs;
-    let asked = match (ask.route.route.model, model) {
-        (ModelSource::NotNeeded, _) => Asked::NotNeeded,
-        (
-            ModelSource::JsonBody
-            | ModelSource::Multipart
-            | ModelSource::Deployment
-            | ModelSource::Path
-            | ModelSource::Query
-            | ModelSource::None,
-            model,
-        ) => model.map_or(Asked::Unknown, Asked::Model),
-    };
-    let home = needs.objects.home_of(whose, references).await?;
-    let prefers = match (asked, home) {
-        (Asked::NotNeeded, None) => needs.objects.latest_home(whose).await?,
-        (Asked::NotNeeded | Asked::Model(_) | Asked::Unknown, _) => None,
-    };
-    Ok(offers_for(spine, caller, ask.provider, asked, (home, prefers))?)
-}
-
-fn offers_for(
-    spine: &Spine,
-    caller: &Caller,
-    provider: Provider,
-    asked: Asked<'_>,
-    (home, prefers): (Option<Home>, Option<Home>),
-) -> Result<(Vec<Arc<Offer>>, Option<String>), NoRoute> {
-    let needs = &spine.0.needs;
-    let offers = needs.tunnels.offers(provider);
-    let candidates: Vec<_> = offers
-        .iter()
-        .enumerate()
-        .map(|(index, offer)| Candidate {
-            account: offer.account(),
-            owner: offer.link().owner(),
-            open: offer.is_open(),
-            in_flight: offer.in_flight(),
-            value: index,
-        })
-        .collect();
-    let wish = Wish {
-        provider,
-        asked,
-        home,
-        prefers,
-        member_of: caller.member_of(),
-        allowed: match caller.models() {
-            ModelAllowList::Any => None,
-            ModelAllowList::Only(patterns) => Some(patterns),
-        },
-    };
-    let choices = routing::choose(&wish, &candidates, &*needs.entropy)?;
-    let model = choices.first().and_then(|choice| choice.model.clone());
-    // A different model is a different request.
-    let offers = choices
-        .into_iter()
-        .filter(|choice| choice.model == model)
-        .filter_map(|choice| offers.get(choice.value).map(Arc::clone))
-        .collect();
-    Ok((offers, model))
-}
-
-impl From<NoRoute> for Refusal {
-    fn from(none: NoRoute) -> Self {
-        let message = none.to_string();
-        match none {
-            NoRoute::NoAgent | NoRoute::HomeAway => {
-                Self::unavailable("no_agent", message, NO_AGENT_WAIT)
-            }
-            NoRoute::NoSuchModel => Self::not_found("model_not_found", message),
-            NoRoute::ModelNotAllowed => Self::forbidden("model_not_allowed", message),
-            NoRoute::ModelUnknown => Self::malformed(
-                "model_unknown",
-                format!("{message}; name it in the header {MODEL_HEADER}"),
-            ),
-            NoRoute::Busy => Self::unavailable("accounts_busy", message, NO_AGENT_WAIT),
-        }
-    }
 }
 
 #[cfg(test)]

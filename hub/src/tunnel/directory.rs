@@ -1,13 +1,15 @@
 //! Which tunnels are live, which session of each is in force, and which accounts they offer.
 
+use super::absent::Absent;
 use super::link::Link;
 use crate::telemetry::Metrics;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 use weft_proto::ids::{AccountId, AgentId, OwnerId, SessionId};
 use weft_proto::provider::Provider;
@@ -179,11 +181,15 @@ pub struct AccountInfo {
     pub paused: bool,
 }
 
-#[derive(Debug, Default)]
+/// Accounts that may be announced before one who waits has looked; who is slower looks at all.
+const ANNOUNCED_AHEAD_MAX: usize = 64;
+
+#[derive(Debug)]
 struct State {
     roster: Roster,
     tunnels: BTreeMap<SessionId, Tunnel>,
     offers: BTreeMap<Provider, BTreeMap<(AccountId, SessionId), Arc<Offer>>>,
+    absent: Absent,
 }
 
 #[derive(Debug)]
@@ -201,12 +207,21 @@ struct Tunnel {
 pub(super) struct Directory {
     began: Instant,
     state: Mutex<State>,
+    announced: broadcast::Sender<Arc<Offer>>,
     metrics: Metrics,
 }
 
 impl Directory {
-    pub(super) fn new(metrics: Metrics) -> Self {
-        Self { began: Instant::now(), state: Mutex::default(), metrics }
+    /// A node's, at its start, that expects `unseen` to come back.
+    pub(super) fn new(unseen: BTreeSet<AgentId>, metrics: Metrics) -> Self {
+        let state = State {
+            roster: Roster::default(),
+            tunnels: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            absent: Absent::new(unseen),
+        };
+        let announced = broadcast::Sender::new(ANNOUNCED_AHEAD_MAX);
+        Self { began: Instant::now(), state: Mutex::new(state), announced, metrics }
     }
 
     /// Decides on a HELLO. A session that comes into force is findable from here on; the
@@ -263,6 +278,7 @@ impl Directory {
         }
         let mut before = state.take_offers(link.session());
         let mut announced = Vec::with_capacity(accounts.len());
+        let mut fresh = Vec::new();
         for account in accounts {
             let place = (account.id, link.session());
             let provider = account.provider;
@@ -270,13 +286,37 @@ impl Directory {
                 Some(known) => known.announced_again(account),
                 None => Offer::new(account, Arc::clone(link)),
             };
-            state.offers.entry(provider).or_default().insert(place, Arc::new(offer));
+            let offer = Arc::new(offer);
+            if self.announced.receiver_count() > 0 {
+                fresh.push(Arc::clone(&offer));
+            }
+            state.offers.entry(provider).or_default().insert(place, offer);
             announced.push((provider, place.0));
         }
+        state.absent.settled(link.agent(), announced.iter().map(|(_, account)| *account));
         if let Some(tunnel) = state.tunnels.get_mut(&link.session()) {
             tunnel.announced = announced;
         }
         self.count(&state);
+        drop(state);
+        for offer in fresh {
+            // Nobody waits any more: nobody is to be told.
+            self.announced.send(offer).map(drop).unwrap_or_default();
+        }
+    }
+
+    /// Tells of every account that is announced from now on.
+    pub(super) fn announced(&self) -> broadcast::Receiver<Arc<Offer>> {
+        self.announced.subscribe()
+    }
+
+    /// Until when an account of `provider` may be back that `would_do`; none where none is expected.
+    pub(super) fn expected_until(
+        &self,
+        provider: Provider,
+        would_do: impl Fn(&Account, OwnerId) -> bool,
+    ) -> Option<Instant> {
+        self.state().absent.expected_until(provider, would_do)
     }
 
     /// The account of that session, where it is announced.
@@ -309,10 +349,18 @@ impl Directory {
         state.tunnels.values().filter_map(|tunnel| tunnel.link.as_ref().map(Arc::clone)).collect()
     }
 
-    pub(super) fn connections_of(&self, agent: AgentId) -> Vec<Connection> {
-        let state = self.state();
-        let of_agent = state.tunnels.values().filter(|tunnel| tunnel.agent == agent);
-        of_agent.map(|tunnel| tunnel.connection.clone()).collect()
+    /// Takes the agent's accounts out of force, and says which connections are to be closed.
+    pub(super) fn revoke(&self, agent: AgentId) -> Vec<Connection> {
+        let mut state = self.state();
+        let of_agent = state.tunnels.iter().filter(|(_, tunnel)| tunnel.agent == agent);
+        let (sessions, connections): (Vec<_>, Vec<_>) =
+            of_agent.map(|(session, tunnel)| (*session, tunnel.connection.clone())).unzip();
+        for session in sessions {
+            drop(state.take_offers(session));
+        }
+        state.absent.settled(agent, std::iter::empty());
+        self.count(&state);
+        connections
     }
 
     pub(super) fn list(&self) -> Vec<TunnelInfo> {
@@ -363,7 +411,9 @@ impl Directory {
 impl State {
     /// Takes a session and its offers out; says which connection carried it.
     fn remove(&mut self, session: SessionId) -> Option<Connection> {
-        drop(self.take_offers(session));
+        for offer in self.take_offers(session).into_values() {
+            self.absent.lost(offer.account.clone(), offer.link.owner());
+        }
         let tunnel = self.tunnels.remove(&session)?;
         tracing::debug!(agent = %tunnel.agent, slot = tunnel.slot, %session, "session ended");
         Some(tunnel.connection)

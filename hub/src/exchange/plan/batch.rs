@@ -2,7 +2,8 @@
 //! it, or none does. Where its requests stand in a file, the hub reads that first, by an exchange of
 //! its own: nobody else has looked at them before.
 
-use super::{NO_AGENT_WAIT, choose as choose_one};
+use super::NO_AGENT_WAIT;
+use super::choose::{self, Chosen};
 use crate::auth::Caller;
 use crate::exchange::dispatch::Dispatched;
 use crate::exchange::later::Reader;
@@ -165,10 +166,10 @@ pub(super) async fn choose(
     models: &BTreeSet<String>,
     whose: Whose,
     references: &[Reference],
-) -> Result<(Vec<Arc<Offer>>, Option<String>), Refusal> {
+) -> Result<Chosen, Refusal> {
     let mut all: Option<Vec<Arc<Offer>>> = None;
     for model in models {
-        let (offers, _) = choose_one(spine, caller, ask, Some(model), whose, references).await?;
+        let (offers, _) = choose::one(spine, caller, ask, Some(model), whose, references).await?;
         all = Some(match all {
             None => offers,
             Some(mut all) => {
