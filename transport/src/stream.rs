@@ -7,13 +7,15 @@
 
 use bytes::Bytes;
 use quinn::{ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use weft_proto::codes::{AbortCode, CloseCode};
 use weft_proto::wire::Malformed;
 
-/// Most bytes that one read takes off a stream.
-const READ_BYTES_MAX: usize = 64 * 1024;
+/// Most pieces that one read takes off a stream: each is what one packet brought, and together they
+/// are some 64 KiB.
+const READ_PIECES_MAX: usize = 48;
 
 /// The TLS alert that says so (RFC 8446 section 6.2).
 const CERTIFICATE_REVOKED: u8 = 44;
@@ -229,8 +231,9 @@ impl RecvHalf {
         self.on_drop = code;
     }
 
-    /// What one read returns, as soon as there is anything: at most 64 KiB; `None` at the proper
-    /// end.
+    /// What one read returns, as soon as there is anything: all that has come, up to some 64 KiB and
+    /// at most the stream's window; `None` at the proper end. What came in several packets is
+    /// gathered, so that whoever passes it on does so once.
     ///
     /// # Errors
     /// [`StreamError`] when the peer reset the stream or the tunnel is lost.
@@ -238,8 +241,14 @@ impl RecvHalf {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, StreamError> {
-        match self.stream.read_chunk(READ_BYTES_MAX, true).await {
-            Ok(Some(chunk)) => Ok(Some(chunk.bytes)),
+        // The places for the pieces live in a poll, not in the future: idle streams are many.
+        let read = poll_fn(|context| {
+            let mut pieces = [const { Bytes::new() }; READ_PIECES_MAX];
+            let read = pin!(self.stream.read_chunks(&mut pieces)).poll(context);
+            read.map_ok(|count| count.map(|count| gathered(&mut pieces[..count])))
+        });
+        match read.await {
+            Ok(Some(bytes)) => Ok(Some(bytes)),
             Ok(None) => {
                 self.open = false;
                 Ok(None)
@@ -278,6 +287,14 @@ impl RecvHalf {
         if std::mem::take(&mut self.open) {
             self.stream.stop(varint(code.number())).unwrap_or_default();
         }
+    }
+}
+
+/// All `pieces` in one; a single one is not copied.
+fn gathered(pieces: &mut [Bytes]) -> Bytes {
+    match pieces {
+        [piece] => std::mem::take(piece),
+        pieces => pieces.concat().into(),
     }
 }
 

@@ -181,3 +181,24 @@ async fn a_small_write_does_not_keep_the_buffer_it_was_cut_from() {
         assert_eq!(given_back.load(Ordering::SeqCst), read + 1, "a crumb keeps its buffer");
     }
 }
+
+/// Whoever passes on what came does so once for all of it, not once for each packet.
+#[tokio::test]
+async fn what_came_in_many_packets_is_read_at_once() {
+    let tunnel = World::new().tunnel().await;
+    let ((send, _recv), (_, recv)) = tunnel.bare().await;
+    let (mut send, mut recv) = (SendHalf::new(send), RecvHalf::new(recv));
+    let sent: Vec<u8> = (0..60_000u32).map(|number| (number % 251) as u8).collect();
+    send.write(sent.clone().into()).await.unwrap();
+    send.finish().unwrap();
+    // Acknowledged: it is at the other end, in some fifty packets.
+    let acknowledged = tokio::time::timeout(PATIENCE, send.stopped()).await;
+    assert_eq!(acknowledged.expect("an acknowledgement"), None);
+    let (mut read, mut reads) = (Vec::new(), 0);
+    while let Some(bytes) = recv.chunk().await.unwrap() {
+        read.extend_from_slice(&bytes);
+        reads += 1;
+    }
+    assert_eq!(read, sent);
+    assert!(reads <= 3, "{reads} reads");
+}
