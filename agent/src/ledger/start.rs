@@ -23,8 +23,9 @@ use weft_proto::ledger::verify::{Trust, Verifier};
 use weft_proto::ledger::{Body, Head, HeadOf, Position, SigningKey, Why};
 use weft_proto::time::Clock;
 
-/// How long the index lets commits gather before it takes them over.
-const INDEX_PAUSE: Duration = Duration::from_millis(10);
+/// How long the index lets commits gather before it takes them over: what it does not know yet is
+/// read from the log.
+const INDEX_PAUSE: Duration = Duration::from_millis(40);
 
 /// Who writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

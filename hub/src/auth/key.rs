@@ -113,37 +113,56 @@ fn checksum(secret: &[u8]) -> [u8; CHECKSUM_BYTES] {
     sum
 }
 
+/// Words of 32 bits that the body fills.
+const WORDS: usize = BODY_BYTES / 4;
+/// Letters that a word holds: 62⁵ is the greatest power of 62 below 2³².
+const LETTERS_PER_WORD: usize = 5;
+
 /// Writes the big-endian number `body` in base 62, most significant letter first.
 fn encode(body: &[u8; BODY_BYTES], text: &mut String) {
-    let mut number = Zeroizing::new(*body);
+    let mut number = Zeroizing::new([0u32; WORDS]);
+    for (word, bytes) in number.iter_mut().zip(body.as_chunks().0) {
+        *word = u32::from_be_bytes(*bytes);
+    }
     let mut letters = Zeroizing::new([0; BODY_LETTERS]);
-    for letter in letters.iter_mut().rev() {
-        let mut rest = 0u16;
-        for byte in number.iter_mut() {
-            let part = (rest << 8) | u16::from(*byte);
-            *byte = (part / 62) as u8;
-            rest = part % 62;
+    for letters in letters.rchunks_mut(LETTERS_PER_WORD) {
+        let (mut rest, base) = (0, 62u64.pow(letters.len() as u32));
+        for word in number.iter_mut() {
+            let part = (rest << 32) | u64::from(*word);
+            *word = (part / base) as u32;
+            rest = part % base;
         }
-        *letter = ALPHABET[usize::from(rest)];
+        for letter in letters.iter_mut().rev() {
+            *letter = ALPHABET[(rest % 62) as usize];
+            rest /= 62;
+        }
     }
     text.extend(letters.iter().map(|letter| char::from(*letter)));
 }
 
 /// Reads 49 letters of base 62; a number above 288 bits was not made by [`encode`].
 fn decode(letters: &[u8]) -> Result<Zeroizing<[u8; BODY_BYTES]>, MalformedKey> {
-    let mut number = Zeroizing::new([0; BODY_BYTES]);
-    for letter in letters {
-        let mut carry = u16::from(digit(*letter).ok_or(MalformedKey::Character)?);
-        for byte in number.iter_mut().rev() {
-            let part = u16::from(*byte) * 62 + carry;
-            *byte = (part & 0xff) as u8;
-            carry = part >> 8;
+    let mut number = Zeroizing::new([0u32; WORDS]);
+    for letters in letters.chunks(LETTERS_PER_WORD) {
+        let mut carry = 0;
+        for letter in letters {
+            carry = carry * 62 + u64::from(digit(*letter).ok_or(MalformedKey::Character)?);
+        }
+        let base = 62u64.pow(letters.len() as u32);
+        for word in number.iter_mut().rev() {
+            let part = u64::from(*word) * base + carry;
+            *word = part as u32;
+            carry = part >> 32;
         }
         if carry != 0 {
             return Err(MalformedKey::Checksum);
         }
     }
-    Ok(number)
+    let mut body = Zeroizing::new([0; BODY_BYTES]);
+    for (bytes, word) in body.as_chunks_mut().0.iter_mut().zip(number.iter()) {
+        *bytes = word.to_be_bytes();
+    }
+    Ok(body)
 }
 
 const fn digit(letter: u8) -> Option<u8> {

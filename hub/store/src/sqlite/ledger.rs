@@ -4,13 +4,12 @@ mod accounts;
 mod journal;
 mod leases;
 mod legs;
-mod many;
 mod reports;
 mod rows;
 mod settle;
 mod transfers;
 
-use super::{Connection, Db, Done, Engine, Row, fault, row};
+use super::{Connection, Db, Engine, Row, fault, row};
 use crate::{
     Agreed, Balance, Cover, Day, Disagreement, GiveBack, JournalEntry, JournalNote, Lease,
     LeaseWanted, Leased, Ledger, LedgerAccount, LegAnswer, LegAnswered, LegState, Page, PageSize,
@@ -178,18 +177,3 @@ impl Ledger for Db {
 /// How many rows are updated by one statement. It looks for each row's values one after the other,
 /// so more of them would cost more than the statements that they save.
 const ROWS_PER_UPDATE: [usize; 3] = [16, 4, 1];
-
-/// Cuts `rows` into runs of the lengths of [`many::ROWS`], the longest first.
-fn runs<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
-    cut(rows, many::ROWS)
-}
-
-/// Cuts `rows` into runs of these lengths, the last of which is one.
-fn cut<T, const N: usize>(mut rows: &[T], lengths: [usize; N]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let length = lengths.into_iter().find(|length| *length <= rows.len())?;
-        let (run, rest) = rows.split_at(length);
-        rows = rest;
-        Some(run)
-    })
-}

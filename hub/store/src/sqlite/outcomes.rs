@@ -1,6 +1,7 @@
 //! Outcomes in SQL.
 
-use super::{Connection, Db, Row, fault, row, was_new};
+use super::many::{Many, Values, runs};
+use super::{Connection, Db, Row, fault, row};
 use crate::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes, PageSize, StoreError};
 use async_trait::async_trait;
 use weft_proto::codes::{AbortCode, EndReason};
@@ -72,44 +73,52 @@ impl Outcomes for Db {
     }
 }
 
-/// Inserts what is new of a batch. A row that is there already makes its own statement fail and
-/// leaves the transaction as it was.
+/// Inserts what is new of a batch. Where a run holds a row that is there already, it is inserted
+/// row by row.
 async fn append(connection: &mut Connection, batch: Vec<Outcome>) -> Result<u64, StoreError> {
     let mut fresh = 0;
-    for outcome in &batch {
-        fresh += u64::from(insert(connection, outcome).await?);
+    for run in runs(&batch) {
+        if INSERT.was_new(connection, run, bind).await? {
+            fresh += run.len() as u64;
+        } else if run.len() > 1 {
+            for outcome in run {
+                let one = std::slice::from_ref(outcome);
+                fresh += u64::from(INSERT.was_new(connection, one, bind).await?);
+            }
+        }
     }
     Ok(fresh)
 }
 
-/// Inserts one row, and says whether it was new.
-async fn insert(connection: &mut Connection, outcome: &Outcome) -> Result<bool, StoreError> {
-    let statement = sqlx::query(
-        "INSERT INTO outcomes (exchange_id, user_id, key_id, agent_id, account_id, provider, \
-         route, model, attempts, status, end_reason, abort_code, request_bytes, response_bytes, \
-         admitted_at, dispatched_after_us, head_after_us, first_byte_after_us, ended_after_us) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(outcome.exchange.as_bytes().as_slice())
-    .bind(outcome.user.as_bytes().as_slice())
-    .bind(outcome.key.as_bytes().as_slice())
-    .bind(outcome.agent.as_ref().map(|id| id.as_bytes().as_slice()))
-    .bind(outcome.account.as_ref().map(|id| id.as_bytes().as_slice()))
-    .bind(outcome.provider.map(Provider::name))
-    .bind(outcome.route.as_str())
-    .bind(outcome.model.as_ref().map(ModelName::as_str))
-    .bind(i64::from(outcome.attempts))
-    .bind(outcome.status.map(i64::from))
-    .bind(outcome.end.name())
-    .bind(outcome.abort.map(AbortCode::name))
-    .bind(row::number("request_bytes", outcome.request_bytes)?)
-    .bind(row::number("response_bytes", outcome.response_bytes)?)
-    .bind(row::micros("admitted_at", outcome.admitted_at)?)
-    .bind(row::number_option("dispatched_after_us", outcome.dispatched_after_us)?)
-    .bind(row::number_option("head_after_us", outcome.head_after_us)?)
-    .bind(row::number_option("first_byte_after_us", outcome.first_byte_after_us)?)
-    .bind(row::number("ended_after_us", outcome.ended_after_us)?);
-    was_new(statement.execute(connection).await)
+static INSERT: Many = Many::insert(
+    "INSERT INTO outcomes (exchange_id, user_id, key_id, agent_id, account_id, provider, \
+     route, model, attempts, status, end_reason, abort_code, request_bytes, response_bytes, \
+     admitted_at, dispatched_after_us, head_after_us, first_byte_after_us, ended_after_us) VALUES ",
+    19,
+);
+
+fn bind(values: &mut Values, outcome: &Outcome) -> Result<(), StoreError> {
+    values
+        .push(outcome.exchange.as_bytes().as_slice())
+        .push(outcome.user.as_bytes().as_slice())
+        .push(outcome.key.as_bytes().as_slice())
+        .push(outcome.agent.as_ref().map(|id| id.as_bytes().as_slice()))
+        .push(outcome.account.as_ref().map(|id| id.as_bytes().as_slice()))
+        .push(outcome.provider.map(Provider::name))
+        .push(outcome.route.as_str())
+        .push(outcome.model.as_ref().map(ModelName::as_str))
+        .push(i64::from(outcome.attempts))
+        .push(outcome.status.map(i64::from))
+        .push(outcome.end.name())
+        .push(outcome.abort.map(AbortCode::name))
+        .push(row::number("request_bytes", outcome.request_bytes)?)
+        .push(row::number("response_bytes", outcome.response_bytes)?)
+        .push(row::micros("admitted_at", outcome.admitted_at)?)
+        .push(row::number_option("dispatched_after_us", outcome.dispatched_after_us)?)
+        .push(row::number_option("head_after_us", outcome.head_after_us)?)
+        .push(row::number_option("first_byte_after_us", outcome.first_byte_after_us)?)
+        .push(row::number("ended_after_us", outcome.ended_after_us)?);
+    Ok(())
 }
 
 fn outcome(row: &Row) -> Result<Outcome, StoreError> {

@@ -24,6 +24,7 @@ mod codes;
 mod invites;
 mod keys;
 mod ledger;
+mod many;
 mod objects;
 mod outcomes;
 mod owners;

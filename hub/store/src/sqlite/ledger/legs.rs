@@ -1,5 +1,6 @@
 //! Agent legs in SQL: answered once, then vested.
 
+use super::super::many::runs;
 use super::accounts::{self, Changes};
 use super::rows::{self, Turn};
 use super::{Connection, transfers};
@@ -124,7 +125,7 @@ async fn lock(
 ) -> Result<BTreeMap<ExchangeId, Agreed>, StoreError> {
     let exchanges: Vec<_> = exchanges.into_iter().collect();
     let mut found = BTreeMap::new();
-    for run in super::runs(&exchanges) {
+    for run in runs(&exchanges) {
         let locked = rows::of(&mut *connection, &rows::LOCKED, run).await?;
         found.extend(locked.into_iter().map(|agreed| (agreed.settlement.exchange, agreed)));
     }

@@ -1,8 +1,9 @@
 //! What is read of the ledger: settlements, sums, days.
 
+use super::super::many::runs;
 use super::accounts::{account, amount};
 use super::rows::{self, agreed, select};
-use super::{Connection, Engine, fault, row, runs};
+use super::{Connection, Engine, fault, row};
 use crate::ledger::DAY_MICROS;
 use crate::{
     Agreed, Balance, Day, Disagreement, LedgerAccount, LegState, Page, PageSize, SettlementsWanted,

@@ -1,7 +1,7 @@
 //! Settlements as rows.
 
-use super::many::{Many, Values};
-use super::{Connection, Engine, ROWS_PER_UPDATE, Row, cut, fault, row, runs};
+use super::super::many::{Many, Values, cut, runs};
+use super::{Connection, Engine, ROWS_PER_UPDATE, Row, fault, row};
 use crate::{
     AgentLeg, Agreed, Bearer, ClaimRef, LegState, Metered, Outlay, Served, Settlement, StoreError,
 };

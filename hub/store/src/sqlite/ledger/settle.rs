@@ -1,5 +1,6 @@
 //! Posts user legs: all of a batch in one transaction.
 
+use super::super::many::runs;
 use super::accounts::{self, Changes};
 use super::rows;
 use super::{Connection, leases, transfers};
@@ -53,7 +54,7 @@ async fn found(
 ) -> Result<BTreeMap<ExchangeId, Settlement>, StoreError> {
     let mut found = BTreeMap::new();
     let exchanges: Vec<_> = postings.iter().map(|posting| posting.settlement.exchange).collect();
-    for run in super::runs(&exchanges) {
+    for run in runs(&exchanges) {
         for Agreed { settlement, .. } in rows::of(&mut *connection, &rows::OF, run).await? {
             found.insert(settlement.exchange, settlement);
         }

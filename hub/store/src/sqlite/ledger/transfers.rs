@@ -1,8 +1,8 @@
 //! Transfers in SQL.
 
+use super::super::many::{Many, Values, runs};
 use super::accounts::{self, Changes, account, amount};
-use super::many::{Many, Values};
-use super::{Connection, Engine, Row, fault, journal, row, rows, runs};
+use super::{Connection, Engine, Row, fault, journal, row, rows};
 use crate::{
     Cover, JournalNote, LedgerAccount, Leg, Memo, StoreError, Subject, TRANSFERS_PER_CALL_MAX,
     Transfer, TransferKey, TransferKind, Transferred, TransfersWanted,

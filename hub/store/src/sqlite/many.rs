@@ -1,6 +1,6 @@
 //! Statements over many rows: their texts are made once, and used again and again.
 
-use super::{Connection, Done, Engine, Row, fault};
+use super::{Connection, Done, Engine, Row, fault, was_new};
 use crate::StoreError;
 use sqlx::query::Query;
 use sqlx::{Arguments as _, AssertSqlSafe, Database, Encode, Executor, Type};
@@ -61,7 +61,7 @@ impl Many {
         Self { head, row, tail, texts: [const { OnceLock::new() }; ROWS.len()] }
     }
 
-    /// Executes it for a run of [`runs`](super::runs): `bind` gives each row's values.
+    /// Executes it for a run of [`runs`]: `bind` gives each row's values.
     pub(super) async fn execute<T>(
         &self,
         connection: &mut Connection,
@@ -71,7 +71,18 @@ impl Many {
         self.bound(run, bind)?.execute(connection).await.map_err(fault)
     }
 
-    /// The rows that it finds for a run of [`runs`](super::runs).
+    /// Inserts a run of [`runs`], and says whether all of it was new: one row that is there already
+    /// keeps the others out, and leaves the transaction as it was.
+    pub(super) async fn was_new<T>(
+        &self,
+        connection: &mut Connection,
+        run: &[T],
+        bind: impl FnMut(&mut Values, &T) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        was_new(self.bound(run, bind)?.execute(connection).await)
+    }
+
+    /// The rows that it finds for a run of [`runs`].
     pub(super) async fn fetch<'c, T>(
         &self,
         executor: impl Executor<'c, Database = Engine>,
@@ -117,9 +128,9 @@ impl Values {
     }
 
     /// The next value.
-    pub(super) fn push<T>(&mut self, value: T) -> &mut Self
+    pub(super) fn push<'q, T>(&mut self, value: T) -> &mut Self
     where
-        T: for<'q> Encode<'q, Engine> + Type<Engine>,
+        T: Encode<'q, Engine> + Type<Engine>,
     {
         if let Err(error) = self.arguments.add(value) {
             self.failed = Some(error);
@@ -133,4 +144,22 @@ impl Values {
             Some(error) => Err(fault(sqlx::Error::Encode(error))),
         }
     }
+}
+
+/// Cuts `rows` into runs of the lengths of [`ROWS`], the longest first.
+pub(super) fn runs<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    cut(rows, ROWS)
+}
+
+/// Cuts `rows` into runs of these lengths, the last of which is one.
+pub(super) fn cut<T, const N: usize>(
+    mut rows: &[T],
+    lengths: [usize; N],
+) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = lengths.into_iter().find(|length| *length <= rows.len())?;
+        let (run, rest) = rows.split_at(length);
+        rows = rest;
+        Some(run)
+    })
 }
