@@ -43,6 +43,8 @@ const MILLIS_MAX: f64 = 10.0;
 const PROVIDER: [&str; 4] = ["--deltas", "10000", "--pace-ms", "20"];
 /// Who never notices is told as this long.
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
+/// Who does not notice so many times in a row is not asked on.
+const UNNOTICED_MAX: usize = 3;
 /// How often the provider is asked.
 const ASK_EVERY: Duration = Duration::from_micros(500);
 /// How long a user hears before it leaves.
@@ -72,6 +74,14 @@ pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<(
             let Some(contestant) = all.iter().find(|one| one.name == name) else { continue };
             match leave(&lineup, contestant, leaves).await {
                 Ok(mut closed) => {
+                    if closed.len() < leaves {
+                        played.notes.push(format!(
+                            "{}: after {} leaves, {UNNOTICED_MAX} in a row were not noticed within \
+                             {NOTICED_WITHIN:?}",
+                            name.word(),
+                            closed.len()
+                        ));
+                    }
                     closed.sort_by(f64::total_cmp);
                     let at = |part: f64| {
                         let index = (part * closed.len() as f64).ceil() as usize;
@@ -104,15 +114,17 @@ async fn leave(
     leaves: usize,
 ) -> anyhow::Result<Vec<f64>> {
     let mut provider = Plain::connect(lineup.address).await?;
-    let mut closed = Vec::with_capacity(leaves);
-    for _ in 0..leaves {
+    let (mut closed, mut unnoticed) = (Vec::with_capacity(leaves), 0);
+    while closed.len() < leaves && unnoticed < UNNOTICED_MAX {
         let before = provider.gone().await?;
         let line = Line::connect(contestant).await?;
         let left = line.hear(contestant).await?;
         while provider.gone().await? <= before && left.elapsed() < NOTICED_WITHIN {
             tokio::time::sleep(ASK_EVERY).await;
         }
-        closed.push(left.elapsed().as_secs_f64() * 1e3);
+        let after = left.elapsed();
+        unnoticed = if after < NOTICED_WITHIN { 0 } else { unnoticed + 1 };
+        closed.push(after.as_secs_f64() * 1e3);
     }
     Ok(closed)
 }

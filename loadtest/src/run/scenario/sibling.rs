@@ -106,7 +106,8 @@ async fn one(
     cdfs: &mut BTreeMap<String, Vec<[f64; 2]>>,
 ) -> anyhow::Result<()> {
     let at = place.name();
-    let streams = Load::of(STREAMS, seconds, warm_up, stream).with(&["--timeout", "120"]);
+    let patience = stage.level.of("20", "20", "120");
+    let streams = Load::of(STREAMS, seconds, warm_up, stream).with(&["--timeout", patience]);
     let mut alone = BTreeMap::new();
     turns::each(stage, lineup, &streams, played, |played, contestant, round| {
         turns::judge(played, contestant.name, &format!("{at}, alone"), &round);
@@ -116,9 +117,10 @@ async fn one(
         }
     })
     .await?;
-    // The uploads begin before the streams and end behind them.
+    // The uploads begin before the streams and end behind them. They are not tried out first: on
+    // such a link that would take longer than all the rest.
     let around = Load::of(UPLOADS, seconds + warm_up + 1.0, 0.0, &format!("upload,size={upload}"))
-        .with(&["--timeout", "240", "--drain", "0"]);
+        .with(&["--timeout", "240", "--drain", "0", "--check", "frames"]);
     let doors: Vec<_> = lineup
         .contestants
         .iter()
