@@ -45,18 +45,23 @@ impl Set {
     }
 }
 
+/// The address of this machine from which `hub` can be reached.
+pub(super) fn here(hub: SocketAddr) -> IpAddr {
+    match (hub.ip(), hub.ip().is_loopback()) {
+        (IpAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
+        (IpAddr::V4(_), false) => Ipv4Addr::UNSPECIFIED.into(),
+        (IpAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
+        (IpAddr::V6(_), false) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
 impl Clients {
     /// Binds so many sockets, from which `hub` can be reached.
     ///
     /// # Errors
     /// Those of the operating system.
     pub(super) fn bind(sockets: usize, hub: SocketAddr) -> io::Result<Self> {
-        let from = match (hub.ip(), hub.ip().is_loopback()) {
-            (IpAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
-            (IpAddr::V4(_), false) => Ipv4Addr::UNSPECIFIED.into(),
-            (IpAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
-            (IpAddr::V6(_), false) => Ipv6Addr::UNSPECIFIED.into(),
-        };
+        let from = here(hub);
         Ok(Self { sockets, from, set: Mutex::new(Set::bind(sockets, from)?) })
     }
 

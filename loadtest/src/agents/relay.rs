@@ -1,6 +1,7 @@
 //! A way of its own between one socket of this process and the hub: a long one, or one on which
 //! nothing comes back.
 
+use super::clients::here;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -32,16 +33,10 @@ pub(super) async fn open(
     way: Way,
     tasks: &mut JoinSet<()>,
 ) -> io::Result<SocketAddr> {
-    let here: IpAddr = match (hub.ip(), hub.ip().is_loopback()) {
-        (IpAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
-        (IpAddr::V4(_), false) => Ipv4Addr::UNSPECIFIED.into(),
-        (IpAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
-        (IpAddr::V6(_), false) => Ipv6Addr::UNSPECIFIED.into(),
-    };
     let loopback: IpAddr =
         if hub.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
     let near = Arc::new(UdpSocket::bind((loopback, 0)).await?);
-    let far = Arc::new(UdpSocket::bind((here, 0)).await?);
+    let far = Arc::new(UdpSocket::bind((here(hub), 0)).await?);
     far.connect(hub).await?;
     let address = near.local_addr()?;
     tasks.spawn(async move { carry(near, far, way).await });

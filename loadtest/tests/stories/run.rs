@@ -61,6 +61,28 @@ fn paced_streams_come_through_whole_and_users_who_leave_are_noticed() {
 }
 
 #[test]
+fn every_other_scenario_is_played_in_short_and_loses_nothing() {
+    let mut scenarios = vec![
+        ("saturate", "per-cpu"),
+        ("bulk", "bulk"),
+        ("idle", "hub-kib-per-agent"),
+        ("storm", "back"),
+        ("soak", "files-left"),
+    ];
+    // Links are namespaces of the kernel's.
+    if rustix::process::geteuid().is_root() {
+        scenarios.extend([("sibling", "gap-beside"), ("roam", "gap-max")]);
+    }
+    for (scenario, figure) in scenarios {
+        let dir = tempfile::tempdir().expect("a directory");
+        let report = smoke(scenario, dir.path());
+        assert!(rounds(&report, figure, "weft") > 0, "{scenario}: {report}");
+        let faults = &report["scenarios"][0]["faults"];
+        assert_eq!(faults.as_array().map(Vec::len), Some(0), "{scenario}: {faults}");
+    }
+}
+
+#[test]
 fn impossible_settings_of_a_run_are_refused_with_a_sentence() {
     for (words, sentence) in [
         (&["run", "nothing"][..], "no such scenario; there are: all, overhead"),
