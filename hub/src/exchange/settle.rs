@@ -25,11 +25,6 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two appends while the store is away.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// How long the first outcome of a batch waits for others: no longer than what the exchange's end
-/// may wait for the journal of tickets, so that a process that dies loses as little of one as of the
-/// other.
-const GATHER: Duration = Duration::from_millis(4);
-
 /// Gives out places in the queue of outcomes.
 #[derive(Debug, Clone)]
 pub struct Settler {
@@ -76,18 +71,6 @@ impl OutcomeWriter {
                     return;
                 }
                 continue;
-            }
-            if batch.len() < OUTCOMES_PER_APPEND_MAX {
-                tokio::select! {
-                    biased;
-                    () = stopping.cancelled() => {}
-                    () = tokio::time::sleep(GATHER) => {}
-                }
-                while batch.len() < OUTCOMES_PER_APPEND_MAX
-                    && let Ok(outcome) = self.queue.try_recv()
-                {
-                    batch.push(outcome);
-                }
             }
             self.append(&batch).await;
             batch.clear();
