@@ -11,7 +11,7 @@ use weft_proto::ids::{AccountId, AgentId, OwnerId};
 use weft_proto::provider::Provider;
 use weft_proto::time::Timestamp;
 use weft_proto::wire::control::Account;
-use weft_store::{Agents, Page, StoreError};
+use weft_store::{Agents, Page, PageSize, StoreError};
 
 /// How long after its loss, or after the node's start, an agent is expected back: by then all
 /// agents of a full hub have dialled again.
@@ -31,7 +31,8 @@ pub async fn seen_lately(
     now: Timestamp,
     most: usize,
 ) -> Result<BTreeSet<AgentId>, StoreError> {
-    let (mut seen, mut page) = (BTreeSet::new(), Page::first());
+    let mut page = Page { after: None, size: PageSize::clamped(u32::MAX) };
+    let mut seen = BTreeSet::new();
     loop {
         let rows = agents.list(page).await?;
         let Some(last) = rows.last().map(|agent| agent.id) else { return Ok(seen) };
@@ -61,6 +62,7 @@ pub(super) struct Absent {
 #[derive(Debug)]
 struct Lost {
     account: Account,
+    agent: AgentId,
     owner: OwnerId,
     until: Instant,
 }
@@ -72,24 +74,22 @@ impl Absent {
         Self { unseen, unseen_until, lost: BTreeMap::new() }
     }
 
-    /// The tunnel of the account was lost.
-    pub(super) fn lost(&mut self, account: Account, owner: OwnerId) {
+    /// The tunnel of `agent` with the account was lost.
+    pub(super) fn lost(&mut self, account: Account, agent: AgentId, owner: OwnerId) {
         let now = Instant::now();
         if self.lost.len() >= AWAY_MAX {
             self.lost.retain(|_, lost| lost.until > now);
         }
         if self.lost.len() < AWAY_MAX {
-            let lost = Lost { account, owner, until: now + RETURN_WITHIN };
+            let lost = Lost { account, agent, owner, until: now + RETURN_WITHIN };
             self.lost.insert(lost.account.id, lost);
         }
     }
 
-    /// The agent has announced its accounts, or is not to come back.
-    pub(super) fn settled(&mut self, agent: AgentId, accounts: impl Iterator<Item = AccountId>) {
+    /// The agent has announced what it offers now, or is not to come back: it is not waited for.
+    pub(super) fn settled(&mut self, agent: AgentId) {
         self.unseen.remove(&agent);
-        for account in accounts {
-            self.lost.remove(&account);
-        }
+        self.lost.retain(|_, lost| lost.agent != agent);
     }
 
     /// Until when an account of `provider` that `would_do` may be back; none where none is expected.
@@ -134,19 +134,19 @@ mod tests {
         let clock = ManualClock::new(Timestamp::from_secs(1));
         let owner = OwnerId::generate(&clock, &entropy);
         let (one, other) = (account(&entropy), account(&entropy));
-        let agent = AgentId::generate(&clock, &entropy);
+        let [agent, twin] = [(); 2].map(|()| AgentId::generate(&clock, &entropy));
         let mut absent = Absent::new(BTreeSet::new());
         let expected = |absent: &Absent| absent.expected_until(Provider::OpenAi, |_, _| true);
         assert_eq!(expected(&absent), None);
-        absent.lost(one.clone(), owner);
+        absent.lost(one, agent, owner);
         let first = Instant::now() + RETURN_WITHIN;
         assert_eq!(expected(&absent), Some(first));
         assert_eq!(absent.expected_until(Provider::Anthropic, |_, _| true), None);
         assert_eq!(absent.expected_until(Provider::OpenAi, |_, _| false), None);
         tokio::time::advance(Duration::from_secs(10)).await;
-        absent.lost(other.clone(), owner);
+        absent.lost(other, twin, owner);
         assert_eq!(expected(&absent), Some(Instant::now() + RETURN_WITHIN));
-        absent.settled(agent, [other.id].into_iter());
+        absent.settled(twin);
         assert_eq!(expected(&absent), Some(first));
         tokio::time::advance(RETURN_WITHIN).await;
         assert_eq!(expected(&absent), None, "overdue");
@@ -160,9 +160,9 @@ mod tests {
         let mut absent = Absent::new(agents.into());
         let settled = Instant::now() + RETURN_WITHIN;
         let expected = |absent: &Absent| absent.expected_until(Provider::Azure, |_, _| false);
-        absent.settled(agents[0], std::iter::empty());
+        absent.settled(agents[0]);
         assert_eq!(expected(&absent), Some(settled), "one is still to come");
-        absent.settled(agents[1], std::iter::empty());
+        absent.settled(agents[1]);
         assert_eq!(expected(&absent), None, "all are here");
         let absent = Absent::new(agents.into());
         tokio::time::advance(RETURN_WITHIN).await;
@@ -172,14 +172,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_more_than_it_remembers_those_that_are_overdue_give_way() {
         let entropy = SeededEntropy::new(3);
-        let owner = OwnerId::generate(&ManualClock::new(Timestamp::from_secs(1)), &entropy);
+        let clock = ManualClock::new(Timestamp::from_secs(1));
+        let owner = OwnerId::generate(&clock, &entropy);
+        let agent = AgentId::generate(&clock, &entropy);
         let mut absent = Absent::new(BTreeSet::new());
         for _ in 0..=AWAY_MAX {
-            absent.lost(account(&entropy), owner);
+            absent.lost(account(&entropy), agent, owner);
         }
         assert_eq!(absent.lost.len(), AWAY_MAX);
         tokio::time::advance(RETURN_WITHIN).await;
-        absent.lost(account(&entropy), owner);
+        absent.lost(account(&entropy), agent, owner);
         assert_eq!(absent.lost.len(), 1);
     }
 }

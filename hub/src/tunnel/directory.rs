@@ -293,7 +293,7 @@ impl Directory {
             state.offers.entry(provider).or_default().insert(place, offer);
             announced.push((provider, place.0));
         }
-        state.absent.settled(link.agent(), announced.iter().map(|(_, account)| *account));
+        state.absent.settled(link.agent());
         if let Some(tunnel) = state.tunnels.get_mut(&link.session()) {
             tunnel.announced = announced;
         }
@@ -358,7 +358,7 @@ impl Directory {
         for session in sessions {
             drop(state.take_offers(session));
         }
-        state.absent.settled(agent, std::iter::empty());
+        state.absent.settled(agent);
         self.count(&state);
         connections
     }
@@ -412,7 +412,7 @@ impl State {
     /// Takes a session and its offers out; says which connection carried it.
     fn remove(&mut self, session: SessionId) -> Option<Connection> {
         for offer in self.take_offers(session).into_values() {
-            self.absent.lost(offer.account.clone(), offer.link.owner());
+            self.absent.lost(offer.account.clone(), offer.link.agent(), offer.link.owner());
         }
         let tunnel = self.tunnels.remove(&session)?;
         tracing::debug!(agent = %tunnel.agent, slot = tunnel.slot, %session, "session ended");
