@@ -34,7 +34,7 @@ use crate::objects::Objects;
 use crate::telemetry::{Log, Metrics};
 use crate::terms::Terms;
 use crate::trust::Trust;
-use crate::tunnel::{Doorkeeper, Needs, Tunnels, seen_lately};
+use crate::tunnel::{Doorkeeper, Needs, Tunnels};
 use crate::wallets::Wallets;
 use crate::webhook::{Courier, LiveWebhook, Notifier};
 use addresses::dialled;
@@ -184,7 +184,7 @@ impl App {
             money: money.clone(),
             clock: Arc::clone(&clock),
         });
-        let tunnel_needs = Needs {
+        let tunnels = Tunnels::open(Needs {
             node: NodeId::generate(&*clock, &*entropy),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -194,10 +194,8 @@ impl App {
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             tunnels_max: config.limits.tunnels_max,
-        };
-        let unseen =
-            seen_lately(&*tunnel_needs.agents, clock.now(), config.limits.tunnels_max).await?;
-        let tunnels = Tunnels::new(tunnel_needs, unseen);
+        })
+        .await?;
         let objects = Objects::new(store.objects(), Arc::clone(&clock), metrics.clone());
         let (settler, writer) = Settler::new(store.outcomes(), config.limits.outcomes_waiting_max);
         let spine = Spine::new(exchange::Needs {

@@ -17,7 +17,6 @@ mod outbox;
 mod receipts;
 mod session;
 
-pub use absent::seen_lately;
 pub use directory::{AccountInfo, Offer, Slip, TunnelInfo};
 pub use door::Doorkeeper;
 pub use joining::Enrol;
@@ -26,8 +25,8 @@ pub use receipts::{Book, Desk, DeskClosed, Desks};
 
 use crate::lifecycle::Tasks;
 use crate::telemetry::Metrics;
+use absent::Absent;
 use directory::Directory;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,7 +39,7 @@ use weft_proto::ids::{AgentId, NodeId, OwnerId};
 use weft_proto::provider::Provider;
 use weft_proto::time::Clock;
 use weft_proto::wire::control::{Account, Drain, HubMessage};
-use weft_store::Agents;
+use weft_store::{Agents, StoreError};
 use weft_transport::close;
 
 /// How long agents wait before they dial again after a drain, before their jitter.
@@ -89,16 +88,22 @@ struct Inner {
 }
 
 impl Tunnels {
-    /// No tunnels yet, at the start of a node that expects the agents `unseen` to come back.
-    #[must_use]
-    pub fn new(needs: Needs, unseen: BTreeSet<AgentId>) -> Self {
-        let directory = Directory::new(unseen, needs.metrics.clone());
-        Self(Arc::new(Inner {
+    /// No tunnels yet, at the start of a node; reads which agents it may expect back.
+    ///
+    /// # Errors
+    /// Those of the store.
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves nothing.
+    pub async fn open(needs: Needs) -> Result<Self, StoreError> {
+        let absent = Absent::at_start(&*needs.agents, needs.clock.now(), needs.tunnels_max).await?;
+        let directory = Directory::new(absent, needs.metrics.clone());
+        Ok(Self(Arc::new(Inner {
             needs,
             directory,
             draining: AtomicBool::new(false),
             deadline_ms: AtomicU64::new(0),
-        }))
+        })))
     }
 
     /// The accounts of `provider` on live tunnels, in the order of their ids.

@@ -23,8 +23,8 @@ use weft_proto::ledger::verify::{Trust, Verifier};
 use weft_proto::ledger::{Body, Head, HeadOf, Position, SigningKey, Why};
 use weft_proto::time::Clock;
 
-/// How long the index lets commits gather before it takes them over: what it does not know yet is
-/// read from the log.
+/// How long the index lets commits gather before it takes them over; a report that reads by it waits
+/// for that.
 const INDEX_PAUSE: Duration = Duration::from_millis(40);
 
 /// Who writes.

@@ -21,33 +21,6 @@ const SEEN_WITHIN: Duration = Duration::from_secs(24 * 3_600);
 /// Accounts that are remembered as away. Nobody waits for a further one.
 const AWAY_MAX: usize = 4_096;
 
-/// The agents of `agents` that a node expects when it starts at `now`, `most` of them at most:
-/// those that were connected lately.
-///
-/// # Errors
-/// Those of the store.
-pub async fn seen_lately(
-    agents: &dyn Agents,
-    now: Timestamp,
-    most: usize,
-) -> Result<BTreeSet<AgentId>, StoreError> {
-    let mut page = Page { after: None, size: PageSize::clamped(u32::MAX) };
-    let mut seen = BTreeSet::new();
-    loop {
-        let rows = agents.list(page).await?;
-        let Some(last) = rows.last().map(|agent| agent.id) else { return Ok(seen) };
-        let lately = rows.iter().filter(|agent| {
-            agent.revoked_at.is_none()
-                && agent.last_seen_at.is_some_and(|at| now.since(at) <= SEEN_WITHIN)
-        });
-        seen.extend(lately.map(|agent| agent.id));
-        if seen.len() >= most {
-            return Ok(seen);
-        }
-        page = page.next(last);
-    }
-}
-
 /// Who is away.
 #[derive(Debug)]
 pub(super) struct Absent {
@@ -68,8 +41,33 @@ struct Lost {
 }
 
 impl Absent {
+    /// At a node's start at `now`, which expects those of `agents` that were connected lately, `most`
+    /// of them at most.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn at_start(
+        agents: &dyn Agents,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Self, StoreError> {
+        let mut page = Page { after: None, size: PageSize::clamped(u32::MAX) };
+        let mut seen = BTreeSet::new();
+        while seen.len() < most {
+            let rows = agents.list(page).await?;
+            let Some(last) = rows.last() else { break };
+            page = page.next(last.id);
+            let lately = rows.iter().filter(|agent| {
+                agent.revoked_at.is_none()
+                    && agent.last_seen_at.is_some_and(|at| now.since(at) <= SEEN_WITHIN)
+            });
+            seen.extend(lately.map(|agent| agent.id));
+        }
+        Ok(Self::new(seen))
+    }
+
     /// At a node's start, at which it expects `unseen`.
-    pub(super) fn new(unseen: BTreeSet<AgentId>) -> Self {
+    fn new(unseen: BTreeSet<AgentId>) -> Self {
         let unseen_until = Instant::now() + RETURN_WITHIN;
         Self { unseen, unseen_until, lost: BTreeMap::new() }
     }

@@ -4,7 +4,7 @@ use super::absent::Absent;
 use super::link::Link;
 use crate::telemetry::Metrics;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -212,13 +212,13 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// A node's, at its start, that expects `unseen` to come back.
-    pub(super) fn new(unseen: BTreeSet<AgentId>, metrics: Metrics) -> Self {
+    /// A node's, at its start, when these are `absent`.
+    pub(super) fn new(absent: Absent, metrics: Metrics) -> Self {
         let state = State {
             roster: Roster::default(),
             tunnels: BTreeMap::new(),
             offers: BTreeMap::new(),
-            absent: Absent::new(unseen),
+            absent,
         };
         let announced = broadcast::Sender::new(ANNOUNCED_AHEAD_MAX);
         Self { began: Instant::now(), state: Mutex::new(state), announced, metrics }
@@ -278,7 +278,6 @@ impl Directory {
         }
         let mut before = state.take_offers(link.session());
         let mut announced = Vec::with_capacity(accounts.len());
-        let mut fresh = Vec::new();
         for account in accounts {
             let place = (account.id, link.session());
             let provider = account.provider;
@@ -287,10 +286,9 @@ impl Directory {
                 None => Offer::new(account, Arc::clone(link)),
             };
             let offer = Arc::new(offer);
-            if self.announced.receiver_count() > 0 {
-                fresh.push(Arc::clone(&offer));
-            }
-            state.offers.entry(provider).or_default().insert(place, offer);
+            state.offers.entry(provider).or_default().insert(place, Arc::clone(&offer));
+            // Whoever waits looks at the offers behind the lock. Mostly nobody does.
+            self.announced.send(offer).map(drop).unwrap_or_default();
             announced.push((provider, place.0));
         }
         state.absent.settled(link.agent());
@@ -298,11 +296,6 @@ impl Directory {
             tunnel.announced = announced;
         }
         self.count(&state);
-        drop(state);
-        for offer in fresh {
-            // Nobody waits any more: nobody is to be told.
-            self.announced.send(offer).map(drop).unwrap_or_default();
-        }
     }
 
     /// Tells of every account that is announced from now on.

@@ -27,7 +27,7 @@ use weft_hub::lifecycle::{Lifecycle, Readiness, Signals, Stage, Tasks};
 use weft_hub::objects::Objects;
 use weft_hub::telemetry::Metrics;
 use weft_hub::trust::Trust;
-use weft_hub::tunnel::{Doorkeeper, Needs, Tunnels, seen_lately};
+use weft_hub::tunnel::{Doorkeeper, Needs, Tunnels};
 use weft_hub::wallets::Wallets;
 use weft_proto::entropy::Entropy;
 use weft_proto::provider::Provider;
@@ -123,7 +123,7 @@ impl HubHost {
             money: rooms.money,
             clock: Arc::clone(&clock),
         });
-        let tunnel_needs = Needs {
+        let tunnels = Tunnels::open(Needs {
             node: ledger.node(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&chance),
@@ -133,9 +133,8 @@ impl HubHost {
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             tunnels_max: limits.tunnels_max,
-        };
-        let unseen = seen_lately(&*tunnel_needs.agents, clock.now(), limits.tunnels_max).await?;
-        let tunnels = Tunnels::new(tunnel_needs, unseen);
+        })
+        .await?;
         let outcomes: Arc<dyn Outcomes> = Arc::new(CountedOutcomes {
             kept: self.store.outcomes(),
             seen: self.seen.clone(),

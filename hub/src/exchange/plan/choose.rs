@@ -4,10 +4,10 @@
 //! request that meets such a gap waits for as long as `limits.agent_wait_seconds` says, rather than
 //! fail; one that no account is expected for is refused at once.
 
-use super::super::refusal::Refusal;
-use super::super::{Ask, Spine};
 use super::{MODEL_HEADER, NO_AGENT_WAIT};
 use crate::auth::Caller;
+use crate::exchange::refusal::Refusal;
+use crate::exchange::{Ask, Spine};
 use crate::objects::Whose;
 use crate::routing::{self, Asked, Candidate, NoRoute, Wish};
 use crate::tunnel::Offer;
