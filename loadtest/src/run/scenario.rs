@@ -76,10 +76,14 @@ impl Scenario {
     /// The longest that it may take; then it is broken off.
     pub(crate) const fn at_most(self, level: Level) -> Duration {
         let seconds = match self {
-            Self::Overhead => level.of(180, 300, 1_800),
-            Self::Paced | Self::Saturate | Self::Sibling => level.of(180, 240, 1_800),
-            Self::Abort | Self::Bulk | Self::Roam => level.of(120, 120, 600),
-            Self::Idle | Self::Storm => level.of(120, 120, 1_200),
+            Self::Overhead => level.of(180, 300, 1_300),
+            Self::Paced => level.of(180, 240, 1_400),
+            Self::Saturate => level.of(180, 240, 800),
+            Self::Sibling => level.of(180, 240, 1_800),
+            Self::Abort => level.of(120, 120, 300),
+            Self::Idle => level.of(120, 120, 750),
+            Self::Storm | Self::Roam => level.of(120, 120, 250),
+            Self::Bulk => level.of(120, 120, 350),
             Self::Soak => level.of(180, 600, 3_600),
         };
         Duration::from_secs(seconds)

@@ -45,3 +45,10 @@ fn impossible_settings_are_refused_with_a_sentence() {
     let said = args(&["nothing"]).expect_err("refused").to_string();
     assert!(said.contains("no such scenario; there are: all, overhead"), "{said}");
 }
+
+#[test]
+fn a_full_run_is_bounded_by_two_hours() {
+    let longest: std::time::Duration =
+        Scenario::ALL.iter().map(|scenario| scenario.at_most(Level::Full)).sum();
+    assert!(longest <= std::time::Duration::from_secs(7_200), "{longest:?}");
+}

@@ -60,8 +60,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1_024;
 /// # Cancel safety
 /// Dropped, it ends what it started.
 pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<()> {
-    let leaves = stage.level.of(5, 40, 200);
-    let rounds = stage.rounds(stage.level.of(1, 1, 3));
+    let leaves = stage.level.of(5, 40, 100);
+    let rounds = stage.rounds(stage.level.of(1, 1, 2));
     played.set("leaves", leaves);
     played.set("rounds", rounds);
     let mut lineup = Lineup::gather(stage, stage.here(), &Name::ALL, &PROVIDER, played).await?;

@@ -30,8 +30,8 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// Dropped, it ends what it started.
 pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<()> {
     let kind = stage.level.of("upload,size=4MiB", "upload,size=64MiB", "upload,size=64MiB");
-    let seconds = stage.level.of(0.5, 3.0, 10.0);
-    let warm_up = stage.level.of(0.1, 0.5, 2.0);
+    let seconds = stage.level.of(0.5, 3.0, 5.0);
+    let warm_up = stage.level.of(0.1, 0.5, 1.0);
     let rounds = stage.rounds(stage.level.of(1, 2, 5));
     let users = 4;
     played.set("rounds", rounds);

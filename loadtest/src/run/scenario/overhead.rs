@@ -44,9 +44,9 @@ const P99_FACTOR: f64 = 2.0;
 /// Dropped, it ends what it started.
 pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<()> {
     let levels: &[usize] = stage.level.of(&[1, 8], &[1, 64], &[1, 4, 16, 64, 256]);
-    let seconds = stage.level.of(0.5, 1.0, 5.0);
-    let warm_up = stage.level.of(0.1, 0.3, 1.0);
-    let rounds = stage.rounds(stage.level.of(1, 2, 6));
+    let seconds = stage.level.of(0.5, 1.0, 3.0);
+    let warm_up = stage.level.of(0.1, 0.3, 0.5);
+    let rounds = stage.rounds(stage.level.of(1, 2, 5));
     played.set("concurrency", format!("{levels:?}"));
     played.set("rounds", rounds);
     played.set("seconds", seconds);

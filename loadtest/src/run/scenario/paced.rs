@@ -42,11 +42,10 @@ const DRAWN_AT: usize = 64;
 /// # Cancel safety
 /// Dropped, it ends what it started.
 pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<()> {
-    let levels: &[usize] =
-        stage.level.of(&[8], &[64, 512], &[16, 64, 128, 256, 512, 768, 1_024, 1_536]);
-    let seconds = stage.level.of(1.5, 2.0, 10.0);
+    let levels: &[usize] = stage.level.of(&[8], &[64, 512], &[64, 256, 512, 768, 1_024]);
+    let seconds = stage.level.of(1.5, 2.0, 6.0);
     let warm_up = stage.level.of(0.2, 0.5, 1.5);
-    let rounds = stage.rounds(stage.level.of(1, 1, 5));
+    let rounds = stage.rounds(stage.level.of(1, 1, 3));
     played.set("streams", format!("{levels:?}"));
     played.set("rounds", rounds);
     played.set("seconds", seconds);

@@ -31,9 +31,9 @@ const NAMES: [Name; 3] = [Name::Weft, Name::Rusnel, Name::Rathole];
 /// # Cancel safety
 /// Dropped, it ends what it started.
 pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<()> {
-    let seconds = stage.level.of(5.0, 10.0, 30.0);
+    let seconds = stage.level.of(5.0, 10.0, 20.0);
     let every = Duration::from_secs(stage.level.of(3, 4, 5));
-    let rounds = stage.rounds(stage.level.of(1, 1, 3));
+    let rounds = stage.rounds(stage.level.of(1, 1, 2));
     played.set("seconds", seconds);
     played.set("rounds", rounds);
     played.set("rebind every", format!("{every:?}"));

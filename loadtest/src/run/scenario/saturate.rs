@@ -46,10 +46,10 @@ const KIND: &str = "json,bytes=1KiB";
 /// # Cancel safety
 /// Dropped, it ends what it started.
 pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<()> {
-    let levels: &[usize] = stage.level.of(&[4], &[4, 16, 64], &[1, 4, 8, 16, 32, 64, 128]);
-    let seconds = stage.level.of(0.5, 1.5, 6.0);
-    let warm_up = stage.level.of(0.1, 0.3, 1.0);
-    let rounds = stage.rounds(stage.level.of(1, 2, 6));
+    let levels: &[usize] = stage.level.of(&[4], &[4, 16, 64], &[1, 4, 16, 64, 128]);
+    let seconds = stage.level.of(0.5, 1.5, 3.0);
+    let warm_up = stage.level.of(0.1, 0.3, 0.5);
+    let rounds = stage.rounds(stage.level.of(1, 2, 5));
     played.set("concurrency", format!("{levels:?}"));
     played.set("rounds", rounds);
     played.set("seconds", seconds);
@@ -102,7 +102,7 @@ async fn hub(
         return Ok(());
     };
     let concurrency = 64;
-    for _ in 0..stage.rounds(stage.level.of(1, 2, 6)) {
+    for _ in 0..stage.rounds(stage.level.of(1, 2, 5)) {
         let load = Load::of(concurrency, seconds, warm_up, KIND);
         let round =
             super::super::load::play(stage, &lineup.site, &weft.door, vec![pid], &load).await?;

@@ -43,6 +43,14 @@ const OF_TUNNEL_MAX: f64 = 0.2;
 /// Who takes part: the floor on this link is a tunnel's own.
 const NAMES: [Name; 5] = [Name::Weft, Name::Rathole, Name::Rusnel, Name::Bore, Name::Openssh];
 
+/// How long a round lasts, in seconds.
+#[derive(Clone, Copy)]
+struct Times {
+    alone: f64,
+    beside: f64,
+    warm_up: f64,
+}
+
 /// Plays it.
 ///
 /// # Errors
@@ -56,9 +64,12 @@ pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<(
         &[Place::Lossy],
         &[Place::Fibre, Place::Home, Place::Cafe, Place::Mobile, Place::Satellite, Place::Lossy],
     );
-    let seconds = stage.level.of(2.0, 8.0, 30.0);
-    let warm_up = stage.level.of(0.5, 1.0, 3.0);
-    let rounds = stage.rounds(stage.level.of(1, 1, 2));
+    let times = Times {
+        alone: stage.level.of(2.0, 8.0, 10.0),
+        beside: stage.level.of(2.0, 8.0, 30.0),
+        warm_up: stage.level.of(0.5, 1.0, 2.0),
+    };
+    let rounds = stage.rounds(1);
     // Short ones where there is little time: a stream must end to be measured.
     let stream = stage.level.of(
         "stream,deltas=10,pace=100ms",
@@ -70,8 +81,9 @@ pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<(
     let words: Vec<&str> = names.iter().map(|place| place.name()).collect();
     played.set("places", words.join(", "));
     played.set("rounds", rounds);
-    played.set("seconds", seconds);
-    played.set("warm-up", warm_up);
+    played.set("seconds alone", times.alone);
+    played.set("seconds beside", times.beside);
+    played.set("warm-up", times.warm_up);
     played.set("streams", format!("{STREAMS} × {stream}"));
     played.set("uploads", format!("{UPLOADS} × {upload}"));
     stage.progress.expect(names.len() * rounds * 2 * NAMES.len());
@@ -82,8 +94,7 @@ pub(crate) async fn play(stage: &Stage, played: &mut Played) -> anyhow::Result<(
         let mut lineup = Lineup::gather(stage, site, &NAMES, &PROVIDER, played).await?;
         for round in 1..=rounds {
             stage.progress.say(&format!("sibling: {}, round {round} of {rounds}", place.name()));
-            one(stage, &mut lineup, place, [seconds, warm_up], [stream, upload], played, &mut cdfs)
-                .await?;
+            one(stage, &mut lineup, place, times, [stream, upload], played, &mut cdfs).await?;
         }
         let account = lineup.site.network()?.account();
         if account.unread > 0 {
@@ -100,16 +111,17 @@ async fn one(
     stage: &Stage,
     lineup: &mut Lineup,
     place: Place,
-    [seconds, warm_up]: [f64; 2],
+    times: Times,
     [stream, upload]: [&str; 2],
     played: &mut Played,
     cdfs: &mut BTreeMap<String, Vec<[f64; 2]>>,
 ) -> anyhow::Result<()> {
     let at = place.name();
     let patience = stage.level.of("20", "20", "120");
-    let streams = Load::of(STREAMS, seconds, warm_up, stream).with(&["--timeout", patience]);
+    let streams =
+        |seconds| Load::of(STREAMS, seconds, times.warm_up, stream).with(&["--timeout", patience]);
     let mut alone = BTreeMap::new();
-    turns::each(stage, lineup, &streams, played, |played, contestant, round| {
+    turns::each(stage, lineup, &streams(times.alone), played, |played, contestant, round| {
         turns::judge(played, contestant.name, &format!("{at}, alone"), &round);
         if let Some(gap) = &round.users.total.gap {
             alone.insert(contestant.name, gap.p99_us / 1e3);
@@ -119,8 +131,16 @@ async fn one(
     .await?;
     // The uploads begin before the streams and end behind them. They are not tried out first: on
     // such a link that would take longer than all the rest.
-    let around = Load::of(UPLOADS, seconds + warm_up + 1.0, 0.0, &format!("upload,size={upload}"))
-        .with(&["--timeout", "240", "--drain", "0", "--check", "frames"]);
+    let around = times.beside + times.warm_up + 1.0;
+    let around = Load::of(UPLOADS, around, 0.0, &format!("upload,size={upload}")).with(&[
+        "--timeout",
+        "240",
+        "--drain",
+        "0",
+        "--check",
+        "frames",
+    ]);
+    let beside = streams(times.beside);
     let doors: Vec<_> = lineup
         .contestants
         .iter()
@@ -128,12 +148,12 @@ async fn one(
         .collect();
     for (name, door, pids) in doors {
         let site = &lineup.site;
-        let (both, beside) = tokio::join!(
+        let (uploads, tokens) = tokio::join!(
             load::play(stage, site, &door, Vec::new(), &around),
-            load::play(stage, site, &door, pids, &streams),
+            load::play(stage, site, &door, pids, &beside),
         );
         stage.progress.step();
-        let round = match beside {
+        let round = match tokens {
             Ok(round) => round,
             Err(error) => {
                 played.miss(name.word(), format!("{at}, beside uploads: {error:#}"));
@@ -141,7 +161,7 @@ async fn one(
             }
         };
         turns::judge(played, name, &format!("{at}, beside uploads"), &round);
-        match both {
+        match uploads {
             Ok(uploads) => {
                 let mib = uploads.users.total.throughput.bytes_up_per_second / (1024.0 * 1024.0);
                 played.figures.add(UPLOADED, name.word(), at, mib);
