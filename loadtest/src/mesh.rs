@@ -10,6 +10,7 @@ pub mod agent;
 pub mod binaries;
 pub mod caller;
 pub mod hub;
+pub(crate) mod joining;
 pub mod process;
 pub mod world;
 

@@ -9,6 +9,7 @@ use super::desk::Desk;
 use super::report::{Joining, millis};
 use super::settings::Common;
 use super::watch::Bar;
+use crate::mesh::joining::{address, join_by};
 use anyhow::Context;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,13 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use weft_certs::{AgentChain, AgentIdentity, AgentKey, Invite, Pins, join_tls, server_name};
-use weft_proto::codes::CloseCode;
+use weft_certs::{AgentChain, AgentIdentity, AgentKey, Invite, Pins};
 use weft_proto::entropy::OsEntropy;
 use weft_proto::ids::HubId;
-use weft_proto::time::SystemClock;
-use weft_proto::wire::join::{JoinAnswer, JoinRequest};
-use weft_transport::{close, join};
 
 /// How long one joining may take.
 const JOIN_MAX: Duration = Duration::from_secs(30);
@@ -41,12 +38,7 @@ impl HubAt {
     /// # Errors
     /// Where it names no address.
     pub(super) fn of(invite: &Invite) -> anyhow::Result<Self> {
-        let address = invite.addresses().first().context("an invite without an address")?;
-        let host = address.host();
-        let ip = if host == "localhost" { "127.0.0.1" } else { host };
-        let ip = ip.parse().with_context(|| format!("{host} is no IP address"))?;
-        let address = SocketAddr::new(ip, address.port());
-        Ok(Self { address, id: invite.hub(), pins: invite.pins() })
+        Ok(Self { address: address(invite)?, id: invite.hub(), pins: invite.pins() })
     }
 }
 
@@ -93,7 +85,8 @@ pub(super) async fn all(
         };
         let endpoint = clients.endpoint(0)?;
         joining.spawn(async move {
-            let joined = join_one(&endpoint, hub, &invite, number);
+            let config = |tls| Ok(light(tls, 1, STREAM_BYTES, &OsEntropy)?);
+            let joined = join_by(&invite, format!("light-{number}"), &endpoint, config);
             let identity = tokio::time::timeout(JOIN_MAX, joined).await??;
             if let Some(kept) = kept {
                 keep(&kept, &identity)?;
@@ -110,32 +103,6 @@ pub(super) async fn all(
     let joined = count - reused;
     let joining = Joining { joined, reused, took_ms: millis(began.elapsed()) };
     Ok((hub, identities.into_iter().map(|(_, identity)| identity).collect(), joining))
-}
-
-async fn join_one(
-    endpoint: &quinn::Endpoint,
-    hub: HubAt,
-    invite: &Invite,
-    number: usize,
-) -> anyhow::Result<AgentIdentity> {
-    let key = AgentKey::generate(&OsEntropy);
-    let tls = join_tls(hub.pins, hub.id, Arc::new(SystemClock))?;
-    let config = light(tls, 1, STREAM_BYTES, &OsEntropy)?;
-    let name = server_name(hub.id);
-    let connection = endpoint.connect_with(config, hub.address, &name.to_str())?.await?;
-    let request = JoinRequest {
-        token: Some(*invite.token().expose()),
-        csr: key.csr_der(),
-        name: format!("light-{number}"),
-    };
-    let answer = join::ask(&connection, &request).await?;
-    close::connection(&connection, CloseCode::Done);
-    match answer {
-        JoinAnswer::Joined { chain, .. } => {
-            Ok(AgentIdentity::new(key, AgentChain::from_ders(chain)?)?)
-        }
-        JoinAnswer::Refused(refusal) => anyhow::bail!("not joined: {}", refusal.reason()),
-    }
 }
 
 fn folder(dir: &Path, number: usize) -> PathBuf {

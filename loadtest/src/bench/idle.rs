@@ -8,17 +8,12 @@ use super::figure::{Row, Section};
 use super::ground::{Ground, OWNER};
 use super::progress::Progress;
 use crate::mesh::Hub;
-use anyhow::Context;
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, Request};
-use http_body_util::BodyExt;
+use crate::mesh::joining::{InviteDesk, address, join_by};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use weft_certs::{AgentChain, AgentIdentity, AgentKey, Invite, join_tls, server_name, tunnel_tls};
-use weft_hub::admin::{AddedInvite, AdminToken, NewInvite};
+use weft_certs::{AgentIdentity, Invite, server_name, tunnel_tls};
 use weft_proto::codes::CloseCode;
 use weft_proto::entropy::OsEntropy;
 use weft_proto::ids::{AccountId, InstanceId};
@@ -27,9 +22,8 @@ use weft_proto::time::{Clock, SystemClock};
 use weft_proto::wire::control::{
     Account, AccountsPage, AgentMessage, Features, Hello, HubMessage, PermittedUse,
 };
-use weft_proto::wire::join::{JoinAnswer, JoinRequest};
 use weft_transport::control::{self, ControlReceiver, ControlSender};
-use weft_transport::{Connection, Endpoint, config, endpoint, join};
+use weft_transport::{Connection, Endpoint, config, endpoint};
 
 /// Joinings and handshakes under way at once: few, so that what they leave behind in the hub's
 /// heap is small beside what the tunnels hold.
@@ -117,7 +111,7 @@ pub(super) async fn join_all(
     count: usize,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Joined>> {
-    let mut desk = InviteDesk::open(hub).await?;
+    let mut desk = InviteDesk::open(hub.data(), OWNER).await?;
     let (mut joining, mut joined) = (JoinSet::new(), Vec::with_capacity(count));
     for number in 0..count {
         if joining.len() >= AT_ONCE
@@ -159,36 +153,10 @@ async fn open_all(
     Ok(tunnels)
 }
 
-async fn connect(
-    endpoint: &Endpoint,
-    invite: &Invite,
-    tls: rustls::ClientConfig,
-) -> anyhow::Result<Connection> {
-    let address = invite.addresses().first().context("an invite without an address")?;
-    let address = SocketAddr::new(address.host().parse()?, address.port());
-    let config = config::agent(Arc::new(tls), &OsEntropy)?;
-    Ok(endpoint.connect_with(config, address, &server_name(invite.hub()).to_str())?.await?)
-}
-
 async fn join_one(endpoint: &Endpoint, invite: Invite, number: usize) -> anyhow::Result<Joined> {
-    let key = AgentKey::generate(&OsEntropy);
-    let tls = join_tls(invite.pins(), invite.hub(), clock())?;
-    let connection = connect(endpoint, &invite, tls).await?;
-    let request = JoinRequest {
-        token: Some(*invite.token().expose()),
-        csr: key.csr_der(),
-        name: format!("idle-{number}"),
-    };
-    let answer = join::ask(&connection, &request).await?;
-    let done = CloseCode::Done;
-    connection.close(quinn::VarInt::from_u32(done.number()), done.reason().as_bytes());
-    match answer {
-        JoinAnswer::Joined { chain, .. } => {
-            let identity = AgentIdentity::new(key, AgentChain::from_ders(chain)?)?;
-            Ok(Joined { identity, invite })
-        }
-        JoinAnswer::Refused(refusal) => anyhow::bail!("not joined: {}", refusal.reason()),
-    }
+    let config = |tls| Ok(config::agent(Arc::new(tls), &OsEntropy)?);
+    let identity = join_by(&invite, format!("idle-{number}"), endpoint, config).await?;
+    Ok(Joined { identity, invite })
 }
 
 /// Opens a tunnel that offers one account.
@@ -199,7 +167,9 @@ pub(super) async fn open_one(
 ) -> anyhow::Result<Tunnel> {
     let Joined { identity, invite } = joined;
     let tls = tunnel_tls(invite.pins(), invite.hub(), &identity, clock())?;
-    let connection = connect(endpoint, &invite, tls).await?;
+    let config = config::agent(Arc::new(tls), &OsEntropy)?;
+    let name = server_name(invite.hub());
+    let connection = endpoint.connect_with(config, address(&invite)?, &name.to_str())?.await?;
     let (mut sender, mut receiver) = control::open(&connection).await?;
     let hello = Hello {
         agent: identity.agent(),
@@ -240,36 +210,4 @@ pub(super) async fn open_one(
 
 fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
-}
-
-/// Has invites written by the hub's admin door, over one connection.
-struct InviteDesk {
-    connection: crate::mesh::Connection,
-    caller: crate::mesh::Caller,
-    token: AdminToken,
-}
-
-impl InviteDesk {
-    async fn open(hub: &Hub) -> anyhow::Result<Self> {
-        let caller = crate::mesh::Caller::new(hub.addresses().admin, &hub.ca())?;
-        let connection = caller.connect(crate::mesh::Version::H1).await?;
-        Ok(Self { connection, caller, token: AdminToken::load(hub.data())? })
-    }
-
-    async fn invite(&mut self) -> anyhow::Result<Invite> {
-        let new = NewInvite { owner: OWNER.to_owned(), expires_in_seconds: None };
-        let body = Bytes::from(serde_json::to_vec(&new)?);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri("/api/v1/invites")
-            .header(AUTHORIZATION, format!("Bearer {}", self.token.expose()))
-            .header(CONTENT_TYPE, "application/json")
-            .body(crate::mesh::caller::full(body))?;
-        let response = self.connection.send(request).await?;
-        let (status, body) = (response.status(), response.into_body().collect().await?.to_bytes());
-        anyhow::ensure!(status.is_success(), "no invite: {status}");
-        let added: AddedInvite = serde_json::from_slice(&body)?;
-        self.connection = self.caller.connect(crate::mesh::Version::H1).await?;
-        Ok(added.line.parse()?)
-    }
 }
