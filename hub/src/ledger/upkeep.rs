@@ -149,7 +149,7 @@ impl Upkeep {
         for agreed in due.iter().filter(|agreed| agreed.leg.paid > agreed.covered(true)) {
             let exchange = agreed.settlement.exchange;
             let transfers = shared.store.transfers_of(exchange.into()).await?;
-            if !agreed.is_paid_fairly(&transfers) {
+            if !agreed.due().is_paid_fairly(&transfers) {
                 shared.metrics.ledger_breach("paid_uncovered");
                 let paid = agreed.leg.paid;
                 tracing::error!(%exchange, %paid, "an income was paid that nobody covers");

@@ -194,7 +194,7 @@ fn findings(row: &Agreed, transfers: &[Transfer]) -> Vec<Finding> {
         let detail = format!("{exchange}: paid {paid} nano-USD, given {given}");
         found.push(Finding { name: "agent_leg_differs", detail });
     }
-    if !row.is_paid_fairly(transfers) {
+    if !row.due().is_paid_fairly(transfers) {
         let detail = format!("{exchange}: paid {paid} nano-USD, covered {}", row.covered(true));
         found.push(Finding { name: "paid_uncovered", detail });
     }

@@ -26,6 +26,7 @@
 //! Nothing here knows prices, tickets or claims: amounts come in whole.
 
 mod account;
+pub(crate) mod due;
 mod journal;
 pub(crate) mod lease;
 pub(crate) mod money;
@@ -34,6 +35,7 @@ mod transfer;
 mod wanted;
 
 pub use account::{Balance, House, LEDGER_ACCOUNT_BYTES, LedgerAccount};
+pub use due::Due;
 pub use journal::{
     JOURNAL_BODY_BYTES_MAX, JOURNAL_GENESIS, JournalEntry, JournalKind, JournalNote,
 };

@@ -93,8 +93,8 @@ pub use error::StoreError;
 pub use invite::{Invite, Invites, Redeemed, Redemption};
 pub use key::{KEY_HINT_CHARS, Key, KeyHint, Keys, ModelAllowList};
 pub use ledger::{
-    AgentLeg, Agreed, Balance, Bearer, ClaimRef, Cover, Day, Disagreement, Draw, GiveBack, House,
-    JOURNAL_BODY_BYTES_MAX, JOURNAL_GENESIS, JournalEntry, JournalKind, JournalNote,
+    AgentLeg, Agreed, Balance, Bearer, ClaimRef, Cover, Day, Disagreement, Draw, Due, GiveBack,
+    House, JOURNAL_BODY_BYTES_MAX, JOURNAL_GENESIS, JournalEntry, JournalKind, JournalNote,
     LEDGER_ACCOUNT_BYTES, Lease, LeaseWanted, Leased, Ledger, LedgerAccount, Leg, LegAnswer,
     LegAnswered, LegState, LegVerdict, MEMO_CHARS_MAX, Memo, Metered, Outlay, Party, Posting,
     SETTLEMENTS_PER_CALL_MAX, Served, Settled, Settlement, SettlementsWanted, SpendWanted, Subject,

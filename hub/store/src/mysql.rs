@@ -104,6 +104,10 @@ type Connection = MySqlConnection;
 type Row = MySqlRow;
 type Done = MySqlQueryResult;
 
+/// Whether one `UPDATE` can take what it writes from a list of rows: MariaDB and MySQL do not write
+/// such a list alike.
+const UPDATES_FROM_ROWS: bool = false;
+
 /// A [`Store`] in one database of a server.
 #[derive(Debug)]
 pub struct MysqlStore(Arc<Db>);

@@ -66,6 +66,9 @@ type Connection = SqliteConnection;
 type Row = SqliteRow;
 type Done = SqliteQueryResult;
 
+/// Whether one `UPDATE` can take what it writes from a list of rows.
+const UPDATES_FROM_ROWS: bool = true;
+
 /// A [`Store`] in one file.
 #[derive(Debug)]
 pub struct SqliteStore(Arc<Db>);

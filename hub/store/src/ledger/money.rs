@@ -1,24 +1,14 @@
 //! Which transfers a settlement and an agent leg take: arithmetic, the same for every store.
 
 use super::{
-    AgentLeg, Agreed, Balance, Bearer, Disagreement, House, LedgerAccount, Leg, LegAnswer,
-    LegState, LegVerdict, Outlay, Posting, Settlement, Subject, Transfer, TransferKey,
-    TransferKind, Vesting,
+    AgentLeg, Balance, Bearer, Disagreement, House, LedgerAccount, Leg, LegState, Outlay, Posting,
+    Settlement, Subject, Transfer, TransferKey, TransferKind, Vesting,
 };
 use crate::StoreError;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ids::{ExchangeId, LeaseId, OwnerId};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::Timestamp;
-
-/// Part numbers of the agent's leg: what is paid, what is left of it, what was never paid, what was
-/// to be paid of a loss and makes it good again, and what somebody decided beyond what is covered.
-const PART_PAID: u32 = 0;
-const PART_LEFT: u32 = 1;
-const PART_UNPAID: u32 = 2;
-const PART_MENDED: u32 = 3;
-/// See [`Agreed::is_paid_fairly`].
-const PART_DECIDED: u32 = 4;
 
 /// Where some of a charge comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,126 +164,6 @@ pub(crate) const fn begun(settlement: &Settlement) -> AgentLeg {
         paid: NanoUsd::ZERO,
         answered_at: None,
         claim: None,
-    }
-}
-
-/// What an answer makes of a leg: how it stands then, and its transfers; `None` where the leg takes
-/// no such answer any more. `repaid` is whether its user owes nothing any more.
-pub(crate) fn answered(
-    agreed: &Agreed,
-    owner: OwnerId,
-    repaid: bool,
-    answer: &LegAnswer,
-) -> Option<(AgentLeg, Vec<Transfer>)> {
-    let Agreed { settlement, leg, .. } = agreed;
-    let income = settlement.outlay.income;
-    let covered = agreed.covered(repaid);
-    let (waits, was_open) = match leg.state {
-        LegState::Open => (true, true),
-        LegState::Disputed | LegState::Uncovered => (true, false),
-        LegState::Absent
-        | LegState::Paid
-        | LegState::Expired
-        | LegState::Refused
-        | LegState::Vested => (false, false),
-    };
-    let (state, paid) = match answer.verdict {
-        // Nothing moves: what is not covered is nobody's until it is decided.
-        LegVerdict::Pay(amount) if was_open && amount.min(income) > covered => {
-            (LegState::Uncovered, NanoUsd::ZERO)
-        }
-        LegVerdict::Pay(amount) if leg.state == LegState::Uncovered => {
-            if amount.min(income) > covered {
-                return None;
-            }
-            (LegState::Paid, amount.min(income))
-        }
-        LegVerdict::Pay(amount) if waits || leg.state == LegState::Expired => {
-            (LegState::Paid, amount.min(covered))
-        }
-        LegVerdict::Decide(amount) if waits && !was_open => (LegState::Paid, amount.min(income)),
-        LegVerdict::Dispute if was_open => (LegState::Disputed, NanoUsd::ZERO),
-        LegVerdict::Refuse if waits => (LegState::Refused, NanoUsd::ZERO),
-        // Its claim was for more: this much of it is beyond doubt.
-        LegVerdict::Expire if leg.state == LegState::Uncovered => {
-            (LegState::Paid, agreed.covered(false))
-        }
-        LegVerdict::Expire if waits => (LegState::Expired, NanoUsd::ZERO),
-        LegVerdict::Pay(_)
-        | LegVerdict::Decide(_)
-        | LegVerdict::Dispute
-        | LegVerdict::Refuse
-        | LegVerdict::Expire => return None,
-    };
-    let paid = paid.max(NanoUsd::ZERO);
-    let still_waits = matches!(state, LegState::Disputed | LegState::Uncovered);
-    let transfers = if still_waits {
-        Vec::new()
-    } else {
-        moves(agreed, owner, state, paid, waits)
-            .into_iter()
-            .filter(|(_, _, _, amount)| amount.is_positive())
-            .map(|(part, debit, credit, amount)| Transfer {
-                key: TransferKey { subject: settlement.exchange.into(), leg: Leg::Agent, part },
-                kind: TransferKind::Direct,
-                debit,
-                credit,
-                amount,
-                lease: None,
-                memo: None,
-                at: answer.at,
-            })
-            .collect()
-    };
-    let leg = AgentLeg {
-        state,
-        due_at: answer.due_at,
-        paid,
-        answered_at: Some(answer.at),
-        claim: answer.claim.or(leg.claim),
-    };
-    Some((leg, transfers))
-}
-
-/// From where the income of an answered leg goes where: what is paid to its owner, and what is left
-/// to the hub. Of the latter, what was to be paid of a loss makes that good.
-fn moves(
-    agreed: &Agreed,
-    owner: OwnerId,
-    state: LegState,
-    paid: NanoUsd,
-    from_suspense: bool,
-) -> Vec<(u32, LedgerAccount, LedgerAccount, NanoUsd)> {
-    let [margin, suspense, loss] =
-        [House::Margin, House::Suspense, House::Loss].map(LedgerAccount::House);
-    // What expired is in the margin already.
-    let from = if from_suspense { suspense } else { margin };
-    let decided = paid.saturating_sub(agreed.covered(true)).max(NanoUsd::ZERO);
-    let vesting = LedgerAccount::Vesting(owner);
-    let mut moves = vec![
-        (PART_PAID, from, vesting, paid.saturating_sub(decided)),
-        (PART_DECIDED, from, vesting, decided),
-    ];
-    if from_suspense {
-        let left = agreed.settlement.outlay.income.saturating_sub(paid);
-        let mended = left.min(agreed.lost_share());
-        let part = if state == LegState::Paid { PART_LEFT } else { PART_UNPAID };
-        moves.push((PART_MENDED, suspense, loss, mended));
-        moves.push((part, suspense, margin, left.saturating_sub(mended)));
-    }
-    moves
-}
-
-impl Agreed {
-    /// Whether the agent leg was paid no more than its user covered, but for what somebody decided.
-    /// `transfers` are those of the exchange.
-    #[must_use]
-    pub fn is_paid_fairly(&self, transfers: &[Transfer]) -> bool {
-        let decided = transfers
-            .iter()
-            .filter(|one| one.key.leg == Leg::Agent && one.key.part == PART_DECIDED)
-            .fold(NanoUsd::ZERO, |sum, one| sum.saturating_add(one.amount));
-        self.leg.paid.saturating_sub(decided) <= self.covered(true)
     }
 }
 

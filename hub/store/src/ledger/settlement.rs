@@ -236,43 +236,6 @@ pub struct Agreed {
     pub leg: AgentLeg,
 }
 
-impl Agreed {
-    /// What of the income the user has covered: the share of the rest in what is the hub's loss and
-    /// in what is owed is left out. `repaid` is whether the user owes nothing any more.
-    ///
-    /// No claim is paid more, unless somebody decides so: an income that nobody pays for would be
-    /// made of nothing.
-    #[must_use]
-    pub fn covered(&self, repaid: bool) -> NanoUsd {
-        let owed = if repaid { NanoUsd::ZERO } else { self.owed };
-        let missing = self.share_of(self.loss.saturating_add(owed));
-        self.settlement.outlay.income.saturating_sub(missing)
-    }
-
-    /// The share of the income in what is the hub's loss.
-    #[must_use]
-    pub fn lost_share(&self) -> NanoUsd {
-        self.share_of(self.loss)
-    }
-
-    /// The income of so much of the charge, rounded up, at most all of it. By what the ratios say,
-    /// or by what the amounts say, whichever is more: promotional credit can have made the income
-    /// less than the ratios say.
-    fn share_of(&self, part: NanoUsd) -> NanoUsd {
-        let Outlay { charge, income, .. } = self.settlement.outlay;
-        let (zone, tier) = (self.settlement.metered.zone, self.settlement.metered.tier);
-        let part = i128::from(part.min(charge).nanos());
-        let of = |share: i128, whole: i128| match whole > 0 && part > 0 {
-            true => (part * share + whole - 1) / whole,
-            false => 0,
-        };
-        let by_amount = of(income.nanos().into(), charge.nanos().into());
-        let by_ratio = of(tier.ppm().into(), zone.ppm().into());
-        let share = by_amount.max(by_ratio).min(income.nanos().into());
-        NanoUsd::new(i64::try_from(share).unwrap_or(i64::MAX))
-    }
-}
-
 /// What is decided about an agent leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegVerdict {

@@ -8,8 +8,9 @@ mod reports;
 mod rows;
 mod settle;
 mod transfers;
+mod turns;
 
-use super::{Connection, Db, Engine, Row, fault, row};
+use super::{Connection, Db, Engine, Row, UPDATES_FROM_ROWS, fault, row};
 use crate::{
     Agreed, Balance, Cover, Day, Disagreement, GiveBack, JournalEntry, JournalNote, Lease,
     LeaseWanted, Leased, Ledger, LedgerAccount, LegAnswer, LegAnswered, LegState, Page, PageSize,
@@ -173,7 +174,3 @@ impl Ledger for Db {
         journal::head(&self.readers).await
     }
 }
-
-/// How many rows are updated by one statement. It looks for each row's values one after the other,
-/// so more of them would cost more than the statements that they save.
-const ROWS_PER_UPDATE: [usize; 3] = [16, 4, 1];

@@ -52,6 +52,11 @@ impl Many {
         Self::new(head, Places::Columns(columns), "")
     }
 
+    /// Does something with rows of so many columns; `head` ends with `VALUES `.
+    pub(super) const fn rows(head: &'static str, columns: usize, tail: &'static str) -> Self {
+        Self::new(head, Places::Columns(columns), tail)
+    }
+
     /// Looks up a list of values; `head` ends with `IN (`, and `tail` begins with `)`.
     pub(super) const fn list(head: &'static str, tail: &'static str) -> Self {
         Self::new(head, Places::One, tail)

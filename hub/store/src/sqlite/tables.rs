@@ -1,7 +1,7 @@
 //! The repositories in SQL: one text, compiled once for each database.
 //!
 //! The module above says which database that is: it has `Db` with `readers`, `read` and `write`, the
-//! types `Engine`, `Connection`, `Row` and `Done`, and the macro `lock!`. Nothing in here names a
+//! types `Engine`, `Connection`, `Row` and `Done`, `UPDATES_FROM_ROWS`, and the macro `lock!`. Nothing in here names a
 //! database, so that a rule is written, and put right, once.
 //!
 //! # Rules for what is written here
@@ -16,7 +16,7 @@
 //!   again whole: what `write` is given can be cloned.
 //! - `SUM` is cast: `CAST(SUM(x) AS SIGNED)`. MySQL would answer with a decimal.
 
-use super::{Connection, Db, Done, Engine, Row};
+use super::{Connection, Db, Done, Engine, Row, UPDATES_FROM_ROWS};
 use crate::StoreError;
 
 mod agents;

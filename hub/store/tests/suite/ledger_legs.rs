@@ -227,6 +227,44 @@ pub(crate) async fn what_rests_for_an_owner_is_what_its_paid_legs_come_to(store:
     till.agrees().await;
 }
 
+pub(crate) async fn of_many_answers_at_once_each_leg_keeps_its_own(store: Arc<dyn Store>) {
+    let till = Till::new(42, &store);
+    let user = till.user(USD).await;
+    // More than one statement takes, and no round number of them.
+    let postings: Vec<_> =
+        (0..91).map(|_| till.posting(user, outlay(1_000, 800, 1), vec![])).collect();
+    till.ledger.settle(&postings).await.expect("settled");
+    let answer = |(number, posting): (usize, &Posting)| {
+        let verdict = match number % 4 {
+            0 => LegVerdict::Pay(nanos(800)),
+            1 => LegVerdict::Pay(nanos(i64::try_from(number).expect("a number"))),
+            2 => LegVerdict::Dispute,
+            _ => LegVerdict::Refuse,
+        };
+        let mut answer = till.answer(posting, verdict);
+        answer.claim = answer.claim.filter(|_| number % 3 > 0);
+        answer
+    };
+    let answers: Vec<_> = postings.iter().enumerate().map(answer).collect();
+    // Some before the others: they stand as they were answered then.
+    let first: Vec<_> = answers.iter().step_by(7).copied().collect();
+    till.ledger.answer(&first).await.expect("answered");
+    let answered = till.ledger.answer(&answers).await.expect("answered");
+    for (number, ((posting, answer), answered)) in
+        postings.iter().zip(&answers).zip(answered).enumerate()
+    {
+        let leg = match answered {
+            LegAnswered::Already(leg) if number % 7 == 0 => leg,
+            other @ (LegAnswered::Done(_) | LegAnswered::Already(_) | LegAnswered::Unknown) => {
+                done(other)
+            }
+        };
+        assert_eq!((leg.claim, leg.answered_at), (answer.claim, Some(answer.at)));
+        assert_eq!(till.agreed(posting).await.leg, leg, "leg {number}");
+    }
+    till.agrees().await;
+}
+
 /// A charge of 10,000 of which a lease covers 4,000 and the balance 2,000; up to `overdraft` more
 /// takes it below nothing, and the rest is the hub's.
 async fn uncovered(till: &Till, overdraft: i64) -> (UserId, Posting) {
@@ -285,7 +323,7 @@ pub(crate) async fn an_uncovered_claim_is_decided_or_paid_once_its_user_has(stor
         let leg = done(till.answered(&decide).await);
         assert_eq!((leg.state, leg.paid), (LegState::Paid, nanos(paid)));
         let transfers = till.ledger.transfers_of(posting.settlement.exchange.into()).await;
-        assert!(till.agreed(&posting).await.is_paid_fairly(&transfers.expect("listed")));
+        assert!(till.agreed(&posting).await.due().is_paid_fairly(&transfers.expect("listed")));
         let vested = till.ledger.vest(&[posting.settlement.exchange], leg.due_at).await;
         assert_eq!(vested.expect("moved"), 1);
     }

@@ -93,6 +93,7 @@ on_every_store! {
         balances_are_paged_in_their_order
     }
     ledger_legs {
+        of_many_answers_at_once_each_leg_keeps_its_own
         a_leg_is_paid_once_and_never_more_than_the_income
         what_a_claim_leaves_is_the_hubs_margin
         a_dispute_ends_one_way_or_the_other

@@ -1,8 +1,8 @@
 //! The tables of the ledger in memory, and the writes on them. Whatever can be refused is refused
 //! before anything is changed.
 
-use crate::ledger::lease;
 use crate::ledger::money::{self, Pocket};
+use crate::ledger::{due, lease};
 use crate::{
     AgentLeg, Agreed, Balance, Cover, GiveBack, House, JournalEntry, JournalNote, Lease,
     LeaseWanted, Leased, LedgerAccount, LegAnswer, LegAnswered, LegState, Outlay, Posting, Settled,
@@ -147,10 +147,11 @@ impl Books {
         let Some(served) = agreed.settlement.served else {
             return Ok(LegAnswered::Unknown);
         };
-        let payer = self.balance(LedgerAccount::Paid(agreed.settlement.user));
+        let due = agreed.due();
+        let payer = self.balance(LedgerAccount::Paid(due.user));
         let repaid = !payer.available().is_negative();
-        let Some((next, moved)) = money::answered(agreed, served.owner, repaid, answer) else {
-            return Ok(LegAnswered::Already(agreed.leg));
+        let Some((next, moved)) = due::answered(&due, served.owner, repaid, answer) else {
+            return Ok(LegAnswered::Already(due.leg));
         };
         for transfer in moved {
             self.make(transfer)?;
@@ -176,7 +177,8 @@ impl Books {
             let Some(served) = settlement.served.filter(|_| leg.state == LegState::Paid) else {
                 continue;
             };
-            if leg.paid > agreed.covered(true) && !agreed.is_paid_fairly(&self.of(exchange)) {
+            let due = agreed.due();
+            if leg.paid > due.covered(true) && !due.is_paid_fairly(&self.of(exchange)) {
                 continue;
             }
             let next = AgentLeg { state: LegState::Vested, due_at: at, ..*leg };

@@ -2,12 +2,11 @@
 
 use super::super::many::runs;
 use super::accounts::{self, Changes};
-use super::rows::{self, Turn};
+use super::rows;
+use super::turns::{self, Turn};
 use super::{Connection, transfers};
-use crate::ledger::money;
-use crate::{
-    AgentLeg, Agreed, LedgerAccount, LegAnswer, LegAnswered, LegState, Settlement, StoreError,
-};
+use crate::ledger::{due, money};
+use crate::{AgentLeg, Due, LedgerAccount, LegAnswer, LegAnswered, LegState, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::ids::{ExchangeId, OwnerId};
 use weft_proto::money::NanoUsd;
@@ -27,27 +26,25 @@ pub(super) async fn answer(
     let mut answered = Vec::with_capacity(answers.len());
     let mut turns = BTreeMap::new();
     for answer in answers {
-        let Some(agreed) = held.get_mut(&answer.exchange) else {
+        let found = held.get_mut(&answer.exchange);
+        let Some((owner, due)) = found.and_then(|due| Some((due.owner?, due))) else {
             answered.push(LegAnswered::Unknown);
             continue;
         };
-        let Settlement { exchange, served: Some(served), .. } = agreed.settlement else {
-            answered.push(LegAnswered::Unknown);
-            continue;
-        };
-        let repaid = owes_nothing(connection, agreed).await?;
-        let Some((next, moved)) = money::answered(agreed, served.owner, repaid, &answer) else {
-            answered.push(LegAnswered::Already(agreed.leg));
+        let repaid = owes_nothing(connection, due).await?;
+        let Some((next, moved)) = due::answered(due, owner, repaid, &answer) else {
+            answered.push(LegAnswered::Already(due.leg));
             continue;
         };
         // Answered twice, it stands as the last answer says.
-        let before = turns.get(&exchange).map_or(agreed.leg.state, |turn: &Turn| turn.before);
+        let exchange = due.exchange;
+        let before = turns.get(&exchange).map_or(due.leg.state, |turn: &Turn| turn.before);
         turns.insert(exchange, Turn { exchange, before, leg: next });
         for transfer in moved {
             changes.add(&transfer)?;
             made.push(transfer);
         }
-        agreed.leg = next;
+        due.leg = next;
         answered.push(LegAnswered::Done(next));
     }
     update(connection, turns.into_values().collect()).await?;
@@ -58,11 +55,11 @@ pub(super) async fn answer(
 
 /// Whether the user of a leg owes nothing. What it owed then is in its balance since; what comes in
 /// between this look and the end of the transaction is only more.
-async fn owes_nothing(connection: &mut Connection, agreed: &Agreed) -> Result<bool, StoreError> {
-    if !agreed.owed.is_positive() {
+async fn owes_nothing(connection: &mut Connection, due: &Due) -> Result<bool, StoreError> {
+    if !due.owed.is_positive() {
         return Ok(true);
     }
-    let payer = LedgerAccount::Paid(agreed.settlement.user);
+    let payer = LedgerAccount::Paid(due.user);
     let balance = accounts::find(&mut *connection, payer).await?;
     Ok(balance.is_none_or(|balance| !balance.available().is_negative()))
 }
@@ -75,13 +72,13 @@ pub(super) async fn vest(
     let held = lock(connection, exchanges.into_iter().collect()).await?;
     let mut turns = Vec::new();
     let mut owners: BTreeMap<OwnerId, (ExchangeId, NanoUsd)> = BTreeMap::new();
-    for (exchange, agreed) in held {
-        let leg = agreed.leg;
-        let Some(served) = agreed.settlement.served.filter(|_| leg.state == LegState::Paid) else {
+    for (exchange, due) in held {
+        let leg = due.leg;
+        let Some(owner) = due.owner.filter(|_| leg.state == LegState::Paid) else {
             continue;
         };
-        if leg.paid > agreed.covered(true)
-            && !agreed.is_paid_fairly(&transfers::of(&mut *connection, exchange.into()).await?)
+        if leg.paid > due.covered(true)
+            && !due.is_paid_fairly(&transfers::of(&mut *connection, exchange.into()).await?)
         {
             continue;
         }
@@ -89,7 +86,7 @@ pub(super) async fn vest(
         turns.push(Turn { exchange, before: LegState::Paid, leg: next });
         // The transfer is named after an exchange that puts something into it, in no other.
         if leg.paid.is_positive() {
-            let (_, sum) = owners.entry(served.owner).or_insert((exchange, NanoUsd::ZERO));
+            let (_, sum) = owners.entry(owner).or_insert((exchange, NanoUsd::ZERO));
             *sum = sum
                 .checked_add(leg.paid)
                 .ok_or_else(|| StoreError::corrupt("leg_paid", "out of range"))?;
@@ -112,22 +109,22 @@ pub(super) async fn vest(
 
 /// Writes how these legs stand, which the transaction has locked.
 async fn update(connection: &mut Connection, turns: Vec<Turn>) -> Result<(), StoreError> {
-    match rows::update_legs(connection, &turns).await? == turns.len() as u64 {
+    match turns::write(connection, &turns).await? == turns.len() as u64 {
         true => Ok(()),
         false => Err(StoreError::unavailable(CHANGED)),
     }
 }
 
-/// The settlements of these exchanges, which nobody else changes until the transaction ends.
+/// The legs of these exchanges, which nobody else changes until the transaction ends.
 async fn lock(
     connection: &mut Connection,
     exchanges: BTreeSet<ExchangeId>,
-) -> Result<BTreeMap<ExchangeId, Agreed>, StoreError> {
+) -> Result<BTreeMap<ExchangeId, Due>, StoreError> {
     let exchanges: Vec<_> = exchanges.into_iter().collect();
     let mut found = BTreeMap::new();
     for run in runs(&exchanges) {
-        let locked = rows::of(&mut *connection, &rows::LOCKED, run).await?;
-        found.extend(locked.into_iter().map(|agreed| (agreed.settlement.exchange, agreed)));
+        let locked = rows::due(connection, run).await?;
+        found.extend(locked.into_iter().map(|due| (due.exchange, due)));
     }
     Ok(found)
 }

@@ -1,11 +1,12 @@
 //! Settlements as rows.
 
-use super::super::many::{Many, Values, cut, runs};
-use super::{Connection, Engine, ROWS_PER_UPDATE, Row, fault, row};
+use super::super::many::{Many, Values, runs};
+use super::{Connection, Engine, Row, row};
 use crate::{
-    AgentLeg, Agreed, Bearer, ClaimRef, LegState, Metered, Outlay, Served, Settlement, StoreError,
+    AgentLeg, Agreed, Bearer, ClaimRef, Due, LegState, Metered, Outlay, Served, Settlement,
+    StoreError,
 };
-use sqlx::{Encode, Executor, QueryBuilder, Type};
+use sqlx::Executor;
 use weft_proto::codes::EndReason;
 use weft_proto::ids::{AccountId, AgentId, ExchangeId, KeyId, LeaseId, NodeId, OwnerId, UserId};
 use weft_proto::model::ModelName;
@@ -44,9 +45,13 @@ static INSERT: Many = Many::insert(
 /// Looks settlements up by their exchanges.
 pub(super) static OF: Many = Many::list(select!("WHERE exchange_id IN ("), ")");
 
-/// The same, and nobody else changes them until the transaction ends.
-pub(super) static LOCKED: Many =
-    Many::list(select!("WHERE exchange_id IN ("), lock!(") ORDER BY exchange_id"));
+/// What decides about agent legs; nobody else changes them until the transaction ends.
+static DUE: Many = Many::list(
+    "SELECT exchange_id, user_id, owner_id, charge, income, zone_ppm, tier_ppm, loss, owed, \
+     leg_state, leg_due_at, leg_paid, leg_answered_at, claim_epoch, claim_seq, claim_hash \
+     FROM settlements WHERE exchange_id IN (",
+    lock!(") ORDER BY exchange_id"),
+);
 
 /// The settlements that `statement` finds for a run of exchanges.
 pub(super) async fn of<'c>(
@@ -59,6 +64,35 @@ pub(super) async fn of<'c>(
         Ok(())
     };
     statement.fetch(executor, run, by_id).await?.iter().map(agreed).collect()
+}
+
+/// What decides about the agent legs of a run of exchanges, which nobody else changes until the
+/// transaction ends.
+pub(super) async fn due(
+    connection: &mut Connection,
+    run: &[ExchangeId],
+) -> Result<Vec<Due>, StoreError> {
+    let by_id = |values: &mut Values, exchange: &ExchangeId| {
+        values.push(exchange.as_bytes().as_slice());
+        Ok(())
+    };
+    let rows = DUE.fetch(connection, run, by_id).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Due {
+                exchange: row::parsed(row, "exchange_id", ExchangeId::from_slice)?,
+                user: row::parsed(row, "user_id", UserId::from_slice)?,
+                owner: row::parsed_option(row, "owner_id", OwnerId::from_slice)?,
+                charge: money(row, "charge")?,
+                income: money(row, "income")?,
+                zone: ratio(row, "zone_ppm")?,
+                tier: ratio(row, "tier_ppm")?,
+                loss: money(row, "loss")?,
+                owed: money(row, "owed")?,
+                leg: leg(row)?,
+            })
+        })
+        .collect()
 }
 
 /// Inserts rows that are all new.
@@ -114,73 +148,6 @@ fn push(values: &mut Values, agreed: &Agreed) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// How a leg is to stand, where it still stands as it did when it was looked at.
-pub(super) struct Turn {
-    pub(super) exchange: ExchangeId,
-    pub(super) before: LegState,
-    pub(super) leg: AgentLeg,
-}
-
-/// Writes how legs stand, each where it stands as it did before: how many rows that were. No two
-/// are of one exchange.
-pub(super) async fn update_legs(
-    connection: &mut Connection,
-    turns: &[Turn],
-) -> Result<u64, StoreError> {
-    let mut updated = 0;
-    for run in cut(turns, ROWS_PER_UPDATE) {
-        let mut query: QueryBuilder<Engine> =
-            QueryBuilder::new("UPDATE settlements SET leg_state = ");
-        choose(&mut query, run, |turn| Ok(i64::from(turn.leg.state.number())))?;
-        query.push(", leg_due_at = ");
-        choose(&mut query, run, |turn| row::micros("leg_due_at", turn.leg.due_at))?;
-        query.push(", leg_paid = ");
-        choose(&mut query, run, |turn| Ok(turn.leg.paid.nanos()))?;
-        query.push(", leg_answered_at = ");
-        choose(&mut query, run, |turn| {
-            turn.leg.answered_at.map(|at| row::micros("leg_answered_at", at)).transpose()
-        })?;
-        query.push(", claim_epoch = ");
-        choose(&mut query, run, |turn| {
-            row::number_option("claim_epoch", turn.leg.claim.map(|claim| claim.epoch))
-        })?;
-        query.push(", claim_seq = ");
-        choose(&mut query, run, |turn| {
-            row::number_option("claim_seq", turn.leg.claim.map(|claim| claim.seq))
-        })?;
-        query.push(", claim_hash = ");
-        choose(&mut query, run, |turn| Ok(turn.leg.claim.map(|claim| claim.hash.to_vec())))?;
-        query.push(" WHERE exchange_id IN (");
-        let mut list = query.separated(", ");
-        for turn in run {
-            list.push_bind(turn.exchange.as_bytes().to_vec());
-        }
-        query.push(") AND leg_state = ");
-        choose(&mut query, run, |turn| Ok(i64::from(turn.before.number())))?;
-        let done = query.build().execute(&mut *connection).await.map_err(fault)?;
-        updated += done.rows_affected();
-    }
-    Ok(updated)
-}
-
-/// The value of each row, by its exchange.
-fn choose<T>(
-    query: &mut QueryBuilder<Engine>,
-    run: &[Turn],
-    value: impl Fn(&Turn) -> Result<T, StoreError>,
-) -> Result<(), StoreError>
-where
-    T: for<'q> Encode<'q, Engine> + Type<Engine> + Send + 'static,
-{
-    query.push("CASE exchange_id");
-    for turn in run {
-        query.push(" WHEN ").push_bind(turn.exchange.as_bytes().to_vec());
-        query.push(" THEN ").push_bind(value(turn)?);
-    }
-    query.push(" END");
-    Ok(())
-}
-
 /// A column with the number of one of a few things.
 pub(super) fn numbered<T>(
     row: &Row,
@@ -193,15 +160,11 @@ pub(super) fn numbered<T>(
 }
 
 pub(super) fn agreed(row: &Row) -> Result<Agreed, StoreError> {
-    let amount = |column: &str| row::raw(row, column).map(NanoUsd::new);
-    let ratio =
-        |column: &str| row::parsed(row, column, |ppm: i64| u32::try_from(ppm)).map(Ratio::from_ppm);
     let maybe = |column: &str| row::parsed_option(row, column, |value: i64| u64::try_from(value));
     let hash =
         |column: &str| row::parsed_option(row, column, |bytes: &[u8]| <[u8; 32]>::try_from(bytes));
     let byte = |column: &str| row::parsed(row, column, |value: i64| u8::try_from(value));
     let lease = row::parsed_option(row, "lease_id", LeaseId::from_slice)?;
-    let claim = (maybe("claim_epoch")?, maybe("claim_seq")?, hash("claim_hash")?);
     Ok(Agreed {
         settlement: Settlement {
             exchange: row::parsed(row, "exchange_id", ExchangeId::from_slice)?,
@@ -217,38 +180,52 @@ pub(super) fn agreed(row: &Row) -> Result<Agreed, StoreError> {
                 geo: byte("geo")?,
                 book: hash("book")?,
                 priced_at: row::timestamp(row, "priced_at")?,
-                zone: ratio("zone_ppm")?,
-                tier: ratio("tier_ppm")?,
+                zone: ratio(row, "zone_ppm")?,
+                tier: ratio(row, "tier_ppm")?,
             },
             end: row::parsed(row, "end_reason", |name: &str| {
                 EndReason::from_name(name).ok_or("no such end reason")
             })?,
             outlay: Outlay {
-                charge: amount("charge")?,
-                income: amount("income")?,
-                rounding: amount("rounding")?,
+                charge: money(row, "charge")?,
+                income: money(row, "income")?,
+                rounding: money(row, "rounding")?,
                 bearer: numbered(row, "bearer", Bearer::from_number)?,
             },
             node: row::parsed(row, "node_id", NodeId::from_slice)?,
             hold: lease.zip(maybe("hold_no")?),
-            held: amount("held")?,
+            held: money(row, "held")?,
             settled_at: row::timestamp(row, "settled_at")?,
             claim_until: row::timestamp(row, "claim_until")?,
         },
-        promo: amount("promo")?,
-        loss: amount("loss")?,
-        owed: amount("owed")?,
-        leg: AgentLeg {
-            state: numbered(row, "leg_state", LegState::from_number)?,
-            due_at: row::timestamp(row, "leg_due_at")?,
-            paid: amount("leg_paid")?,
-            answered_at: row::timestamp_option(row, "leg_answered_at")?,
-            claim: match claim {
-                (Some(epoch), Some(seq), Some(hash)) => Some(ClaimRef { epoch, seq, hash }),
-                (_, _, _) => None,
-            },
+        promo: money(row, "promo")?,
+        loss: money(row, "loss")?,
+        owed: money(row, "owed")?,
+        leg: leg(row)?,
+    })
+}
+
+fn leg(row: &Row) -> Result<AgentLeg, StoreError> {
+    let maybe = |column: &str| row::parsed_option(row, column, |value: i64| u64::try_from(value));
+    let hash = row::parsed_option(row, "claim_hash", |bytes: &[u8]| <[u8; 32]>::try_from(bytes))?;
+    Ok(AgentLeg {
+        state: numbered(row, "leg_state", LegState::from_number)?,
+        due_at: row::timestamp(row, "leg_due_at")?,
+        paid: money(row, "leg_paid")?,
+        answered_at: row::timestamp_option(row, "leg_answered_at")?,
+        claim: match (maybe("claim_epoch")?, maybe("claim_seq")?, hash) {
+            (Some(epoch), Some(seq), Some(hash)) => Some(ClaimRef { epoch, seq, hash }),
+            (_, _, _) => None,
         },
     })
+}
+
+fn money(row: &Row, column: &str) -> Result<NanoUsd, StoreError> {
+    row::raw(row, column).map(NanoUsd::new)
+}
+
+fn ratio(row: &Row, column: &str) -> Result<Ratio, StoreError> {
+    row::parsed(row, column, |ppm: i64| u32::try_from(ppm)).map(Ratio::from_ppm)
 }
 
 fn served(row: &Row) -> Result<Option<Served>, StoreError> {
