@@ -15,6 +15,9 @@
 //!   before it is in the store. A process that dies leaves orphans ([`Orphan`]), whose holds stay
 //!   until a claim or the end of the claim window; of what it settled in its last milliseconds the
 //!   ticket is left, and what its agent claims.
+//! - An exchange that was dispatched has one outcome, whatever becomes of the process: its row is
+//!   written with its settlement, from the journal where the process died, and from its ticket where
+//!   nothing else is left.
 //! - A place in the settler's queue is taken with the hold: an end can always be settled, at once.
 //! - Settlements, transfers and leases may be repeated: nothing is doubled by a retry or a replay.
 //!
@@ -37,6 +40,7 @@ pub use hold::{Hold, UserLeg};
 pub use node::NODE_FILE;
 pub use orphans::Orphan;
 pub(crate) use owed::is_nothing;
+pub(crate) use settler::record;
 pub use spending::{SpendAlert, Window};
 pub use tickets::{OpenTicket, TICKET_TERMS_BYTES_MAX, TicketAudit, TicketFinding, TicketsError};
 
@@ -60,7 +64,7 @@ use weft_proto::entropy::Entropy;
 use weft_proto::ids::{ExchangeId, KeyId, NodeId, UserId};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::{Clock, Timestamp};
-use weft_store::{Agreed, SpendLimits, StoreError};
+use weft_store::{Agreed, Outcomes, SpendLimits, StoreError};
 
 /// Alerts of spend limits that may wait to be delivered; more are dropped, and counted.
 const ALERTS_WAITING_MAX: usize = 1_024;
@@ -70,6 +74,8 @@ const ALERTS_WAITING_MAX: usize = 1_024;
 pub struct Needs {
     /// The hub's ledger.
     pub store: Arc<dyn weft_store::Ledger>,
+    /// Where the rows of exchanges go.
+    pub outcomes: Arc<dyn Outcomes>,
     /// A folder of this node's own, made where there is none.
     pub dir: PathBuf,
     /// Signs what the journal of tickets holds.
@@ -192,7 +198,8 @@ impl Ledger {
     /// # Cancel safety
     /// A dropped call can be made again.
     pub async fn open(needs: Needs) -> Result<(Self, Keeper), OpenError> {
-        let Needs { store, dir, key, money, clock, entropy, metrics, places, durable } = needs;
+        let Needs { store, outcomes, dir, key, money, clock, entropy, metrics, places, durable } =
+            needs;
         let node = node::open(&dir, &*clock, &*entropy).map_err(OpenError::Folder)?;
         let signer = tickets::Signer { node, key, clock: Arc::clone(&clock) };
         let opened = Tickets::open(&dir, signer, durable);
@@ -214,7 +221,11 @@ impl Ledger {
             clock: Arc::clone(&clock),
             entropy,
         }));
-        settler::replay(&*store, &tickets, left.unposted).await.map_err(OpenError::Store)?;
+        settler::replay(&*store, &*outcomes, &tickets, &left.ended, left.unposted)
+            .await
+            .map_err(OpenError::Store)?;
+        let lost: Vec<_> = left.open.iter().map(Orphan::outcome).collect();
+        outcomes.append(&lost).await.map_err(OpenError::Store)?;
         let orphans = Arc::new(Orphans::new(left.open));
         purses.inherit(&orphans).await.map_err(OpenError::Store)?;
         let spending = Arc::new(Spending::new(spending::Needs {
@@ -227,6 +238,7 @@ impl Ledger {
         let recent = Arc::new(Recent::default());
         let (settler, writer) = Settler::new(settler::Needs {
             store: Arc::clone(&store),
+            outcomes,
             tickets: Arc::clone(&tickets),
             purses: Arc::clone(&purses),
             recent: Arc::clone(&recent),

@@ -18,7 +18,7 @@ const TOLD_EVERY: u64 = 100;
 /// From so many worlds on, everything below must have happened in some of them.
 const SEEDS_TO_SEE_ALL: u64 = 100;
 /// What the worlds are there to bring about.
-const MUST_HAPPEN: [&str; 23] = [
+const MUST_HAPPEN: [&str; 24] = [
     "account_fault",
     "charged_as_estimated",
     "charged_as_reported",
@@ -31,6 +31,7 @@ const MUST_HAPPEN: [&str; 23] = [
     "leg_expired",
     "leg_interrupted",
     "leg_proper",
+    "node_lost",
     "orphan_claimed",
     "power_cut",
     "refused",

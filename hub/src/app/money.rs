@@ -65,6 +65,7 @@ impl MoneyRooms {
         let tickets = TicketSealer::open(data, &**entropy)?;
         let (ledger, keeper) = Ledger::open(ledger::Needs {
             store: store.ledger(),
+            outcomes: store.outcomes(),
             dir: data.join(LEDGER_DIR),
             key: pricing.ledger_key().clone(),
             money: money.clone(),

@@ -483,7 +483,8 @@ pub(super) fn refusal_for(reason: EndReason) -> Refusal {
         | EndReason::UserAbort
         | EndReason::SlowReader
         | EndReason::Shutdown
-        | EndReason::Internal => {
+        | EndReason::Internal
+        | EndReason::NodeLost => {
             Refusal::unavailable("interrupted", "the request was interrupted", REFUSED_WAIT)
         }
     }

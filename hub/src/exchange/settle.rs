@@ -3,8 +3,11 @@
 //! Admission reserves the outcome's place in the settler's queue, so that an end can always be
 //! recorded, without waiting, from wherever it happens; a queue with no place left refuses new
 //! exchanges instead. One writer appends in batches, and goes on trying while the store is away.
+//! The outcome of an exchange that is settled goes with its settlement instead, through the ledger's
+//! journal: then it is one write for both, and outlives the process.
 
 use super::till::{Exhausted, Tab};
+use crate::ledger::record;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,12 +21,6 @@ use weft_proto::ids::{AccountId, AgentId};
 use weft_proto::model::ModelName;
 use weft_proto::provider::Provider;
 use weft_store::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes};
-
-/// First wait after a failed append; doubles up to [`RETRY_MAX`].
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-
-/// Longest wait between two appends while the store is away.
-const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Gives out places in the queue of outcomes.
 #[derive(Debug, Clone)]
@@ -72,18 +69,8 @@ impl OutcomeWriter {
                 }
                 continue;
             }
-            self.append(&batch).await;
+            record(&*self.outcomes, &batch).await;
             batch.clear();
-        }
-    }
-
-    /// Appends one batch, however long the store is away: rows are idempotent by exchange.
-    async fn append(&self, batch: &[Outcome]) {
-        let mut wait = RETRY_FIRST;
-        while let Err(error) = self.outcomes.append(batch).await {
-            tracing::error!(%error, waiting = batch.len(), "outcomes cannot be written; trying again");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(RETRY_MAX);
         }
     }
 }
@@ -282,9 +269,6 @@ impl Record {
         self.outcome.request_bytes = self.taken.load(Ordering::Relaxed);
         self.outcome.ended_after_us = self.elapsed();
         self.outcome.end = self.machine.ended().unwrap_or_else(|| self.dropped());
-        if let Some(mut tab) = self.tab.take() {
-            tab.ended(self.outcome.end);
-        }
         self.metrics.exchange_ended(&self.outcome);
         tracing::info!(
             exchange = %self.outcome.exchange,
@@ -295,7 +279,14 @@ impl Record {
             ms = self.outcome.ended_after_us / 1_000,
             "exchange ended"
         );
-        drop(place.send(self.outcome.clone()));
+        let outcome = Box::new(self.outcome.clone());
+        let apart = match self.tab.take() {
+            Some(tab) => tab.close(outcome),
+            None => Some(outcome),
+        };
+        if let Some(outcome) = apart {
+            drop(place.send(*outcome));
+        }
     }
 }
 

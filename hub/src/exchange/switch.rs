@@ -244,7 +244,8 @@ const fn words(reason: EndReason) -> &'static str {
         | EndReason::SlowReader
         | EndReason::AccountFault
         | EndReason::Shutdown
-        | EndReason::Internal => "the WebSocket was interrupted",
+        | EndReason::Internal
+        | EndReason::NodeLost => "the WebSocket was interrupted",
         EndReason::BalanceExhausted => "the balance is exhausted",
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use weft_proto::codes::EndReason;
 use weft_proto::ids::{ExchangeId, LeaseId};
 use weft_proto::money::NanoUsd;
-use weft_store::{Bearer, Draw, Metered, Outlay, Posting, Served, Settlement};
+use weft_store::{Bearer, Draw, Metered, Outcome, Outlay, Posting, Served, Settlement};
 
 /// How the user's side of an exchange ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,19 +153,31 @@ impl Hold {
 
     /// Settles the exchange: draws the charge from what is held, from what else is leased where
     /// that is not enough, and gives the settlement to the writer. Never waits.
-    pub fn settle(mut self, leg: UserLeg) {
+    pub fn settle(self, leg: UserLeg) {
+        self.close(leg, None);
+    }
+
+    /// The same, and how it ended is recorded with it.
+    pub(crate) fn settle_recorded(self, leg: UserLeg, outcome: Box<Outcome>) {
+        self.close(leg, Some(outcome));
+    }
+
+    fn close(mut self, leg: UserLeg, outcome: Option<Box<Outcome>>) {
         let Some(held) = self.held.take() else { return };
         let Held { ledger, payer, exchange, pocket, parts, number, mut spend, place, .. } = held;
         let shared = &ledger.0;
         let draws = pocket.purse().draw(&parts, leg.outlay.charge);
         let posting = posting(&ledger, &payer, exchange, &parts, number, draws, leg);
         let counted = spend.spend(posting.settlement.outlay.charge, posting.settlement.settled_at);
-        let recorded = shared.tickets.append(&Record::Settled(Box::new(posting.clone())));
-        if let Err(error) = recorded {
-            // The journal's own task ends the process; what is in memory is still written.
-            tracing::error!(%error, %exchange, "a settlement is not in the journal");
+        let ended = outcome.clone().map(Record::Ended);
+        let settled = Record::Settled(Box::new(posting.clone()));
+        for record in ended.into_iter().chain([settled]) {
+            if let Err(error) = shared.tickets.append(&record) {
+                // The journal's own task ends the process; what is in memory is still written.
+                tracing::error!(%error, %exchange, "the end of an exchange is not in the journal");
+            }
         }
-        place.send(Settling { posting, pocket, counted });
+        place.send(Settling { posting, outcome, pocket, counted });
     }
 }
 
@@ -193,7 +205,8 @@ impl Hold {
         }
         let pocket = Arc::clone(pocket);
         held.ticketed = false;
-        let settling = Settling { posting, pocket, counted: Counted::nothing() };
+        let (outcome, counted) = (None, Counted::nothing());
+        let settling = Settling { posting, outcome, pocket, counted };
         std::mem::replace(&mut held.place, place).send(settling);
         Some(self)
     }

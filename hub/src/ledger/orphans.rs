@@ -9,10 +9,11 @@ use super::{Ledger, Payer};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use weft_proto::codes::EndReason;
 use weft_proto::ids::{ExchangeId, KeyId, LeaseId, UserId};
 use weft_proto::money::NanoUsd;
 use weft_proto::time::Timestamp;
-use weft_store::{Draw, LedgerAccount, Settled, SpendLimits, StoreError};
+use weft_store::{Draw, LedgerAccount, Outcome, Settled, SpendLimits, StoreError};
 
 /// An exchange that was dispatched and never settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Orphan {
     pub tickets: Vec<OpenTicket>,
     /// When the last ticket was opened.
     pub opened_at: Timestamp,
+    /// When the first one was, as far as this process knows.
+    began_at: Timestamp,
     /// What it holds.
     pub held: NanoUsd,
     number: u64,
@@ -39,7 +42,8 @@ impl Orphan {
         let Ticketed { exchange, user, key, number, parts, ticket, at } = opened;
         let held = purse::sum(&parts);
         let tickets = vec![ticket];
-        Self { exchange, user, key, tickets, opened_at: at, held, number, parts }
+        let (opened_at, began_at) = (at, at);
+        Self { exchange, user, key, tickets, opened_at, began_at, held, number, parts }
     }
 
     /// Adds the ticket of another attempt.
@@ -53,6 +57,21 @@ impl Orphan {
     pub(super) fn grown(&mut self, parts: Vec<Part>) {
         self.held = purse::sum(&parts);
         self.parts = parts;
+    }
+
+    /// The row of an exchange that nobody lived to record. Its times are those of its tickets.
+    pub(super) fn outcome(&self) -> Outcome {
+        let mut outcome = Outcome::begun(self.exchange, self.user, self.key, self.began_at);
+        outcome.end = EndReason::NodeLost;
+        if let Some(OpenTicket { served, .. }) = self.tickets.last() {
+            outcome.agent = Some(served.agent);
+            outcome.account = Some(served.account);
+            outcome.attempts = u32::from(served.attempt);
+        }
+        let after = self.opened_at.as_micros().saturating_sub(self.began_at.as_micros());
+        outcome.dispatched_after_us = Some(after);
+        outcome.ended_after_us = after;
+        outcome
     }
 
     /// The records that tell of it, for another journal.

@@ -1,9 +1,10 @@
-//! Settler: one writer posts what was settled, in batches, however long the store is away.
+//! Settler: one writer posts what was settled, and how it ended, in batches, however long the store
+//! is away.
 //!
-//! A settlement is in the ticket journal before the store is asked, so the journal is the spool: a
-//! process that ends while the store is away posts the rest when it starts again, in order. The
-//! queue's places are taken at admission, and leases run out while the store is away, so what waits
-//! is bounded twice.
+//! A settlement is in the ticket journal before the store is asked, and so is the outcome that goes
+//! with it: the journal is the spool, and a process that ends while the store is away posts the rest
+//! when it starts again, in order. The queue's places are taken at admission, and leases run out
+//! while the store is away, so what waits is bounded twice.
 
 use super::purses::{Pocket, Purses};
 use super::recent::Recent;
@@ -16,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use weft_proto::causes::causes;
 use weft_proto::money::NanoUsd;
-use weft_store::{Posting, SETTLEMENTS_PER_CALL_MAX, Settled, StoreError};
+use weft_store::{Outcome, Outcomes, Posting, SETTLEMENTS_PER_CALL_MAX, Settled, StoreError};
 
 /// First wait after a failed call; doubles up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -32,6 +33,8 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Settling {
     pub(super) posting: Posting,
+    /// How its exchange ended, where that is not recorded apart.
+    pub(super) outcome: Option<Box<Outcome>>,
     /// Whose leases are told when it is posted.
     pub(super) pocket: Arc<Pocket>,
     /// What its key's limits know of it.
@@ -58,6 +61,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Needs {
     pub(super) store: Arc<dyn weft_store::Ledger>,
+    pub(super) outcomes: Arc<dyn Outcomes>,
     pub(super) tickets: Arc<Tickets>,
     pub(super) purses: Arc<Purses>,
     pub(super) recent: Arc<Recent>,
@@ -70,6 +74,7 @@ pub(super) struct Needs {
 pub(super) struct SettlementWriter {
     queue: mpsc::Receiver<Settling>,
     store: Arc<dyn weft_store::Ledger>,
+    outcomes: Arc<dyn Outcomes>,
     tickets: Arc<Tickets>,
     purses: Arc<Purses>,
     recent: Arc<Recent>,
@@ -78,9 +83,9 @@ pub(super) struct SettlementWriter {
 
 impl Settler {
     pub(super) fn new(needs: Needs) -> (Self, SettlementWriter) {
-        let Needs { store, tickets, purses, recent, metrics, places } = needs;
+        let Needs { store, outcomes, tickets, purses, recent, metrics, places } = needs;
         let (sender, queue) = mpsc::channel(places.clamp(1, Semaphore::MAX_PERMITS));
-        let writer = SettlementWriter { queue, store, tickets, purses, recent, metrics };
+        let writer = SettlementWriter { queue, store, outcomes, tickets, purses, recent, metrics };
         (Self { queue: sender }, writer)
     }
 
@@ -131,10 +136,14 @@ impl SettlementWriter {
         }
         let mut postings = Vec::with_capacity(batch.len());
         let mut payers = Vec::with_capacity(batch.len());
-        for Settling { posting, pocket, counted } in batch.drain(..) {
+        let mut ended = Vec::with_capacity(batch.len());
+        for Settling { posting, outcome, pocket, counted } in batch.drain(..) {
             postings.push(posting);
             payers.push((pocket, counted));
+            ended.extend(outcome.map(|outcome| *outcome));
         }
+        // First, for the mark in the journal is of both.
+        record(&*self.outcomes, &ended).await;
         let answers = settle(&*self.store, &self.metrics, &postings).await;
         let mut posted = Vec::with_capacity(postings.len());
         for ((Posting { settlement, draws, .. }, (pocket, counted)), answer) in
@@ -150,6 +159,20 @@ impl SettlementWriter {
             });
         }
         mark(&self.tickets, posted);
+    }
+}
+
+/// Appends rows, however long the store is away: they are idempotent by exchange.
+pub(crate) async fn record(outcomes: &dyn Outcomes, rows: &[Outcome]) {
+    let mut wait = RETRY_FIRST;
+    while let Err(error) = outcomes.append(rows).await {
+        tracing::error!(
+            error = %causes(&error),
+            waiting = rows.len(),
+            "outcomes cannot be written; trying again"
+        );
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_MAX);
     }
 }
 
@@ -212,12 +235,15 @@ fn report(metrics: &Metrics, posting: &Posting, settled: Settled) {
     }
 }
 
-/// Posts what the process before had settled and not posted, in order.
+/// Posts what the process before had settled and not posted, in order, behind how it `ended`.
 pub(super) async fn replay(
     store: &dyn weft_store::Ledger,
+    outcomes: &dyn Outcomes,
     tickets: &Tickets,
+    ended: &[Outcome],
     unposted: Vec<Posting>,
 ) -> Result<(), StoreError> {
+    outcomes.append(ended).await?;
     if unposted.is_empty() {
         return Ok(());
     }

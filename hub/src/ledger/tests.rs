@@ -5,7 +5,7 @@ mod limits;
 use super::*;
 use crate::config::Money;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use weft_proto::codes::EndReason;
 use weft_proto::entropy::SeededEntropy;
@@ -14,13 +14,14 @@ use weft_proto::money::Ratio;
 use weft_proto::time::ManualClock;
 use weft_proto::usage::{Basis, Usage};
 use weft_store::{
-    Bearer, Cover, House, LedgerAccount, Leg, MemoryStore, Metered, Outlay, Page, Served,
+    Bearer, Cover, House, LedgerAccount, Leg, MemoryStore, Metered, Outcome, Outlay, Page, Served,
     SqliteStore, Store, Subject, Transfer, TransferKey, TransferKind,
 };
 
 /// A store, a folder, and the ledger of the node that has both.
 struct Node {
     store: Arc<dyn weft_store::Ledger>,
+    outcomes: Arc<dyn Outcomes>,
     dir: tempfile::TempDir,
     clock: Arc<ManualClock>,
     entropy: Arc<SeededEntropy>,
@@ -35,6 +36,7 @@ const fn nanos(amount: i64) -> NanoUsd {
 
 async fn open(
     store: &Arc<dyn weft_store::Ledger>,
+    outcomes: &Arc<dyn Outcomes>,
     dir: &Path,
     money: &LiveMoney,
     clock: &Arc<ManualClock>,
@@ -42,6 +44,7 @@ async fn open(
 ) -> (Ledger, Keeper) {
     Ledger::open(Needs {
         store: Arc::clone(store),
+        outcomes: Arc::clone(outcomes),
         dir: dir.join("ledger"),
         key: crate::ledger_key::LedgerKey::open(dir, &**entropy).expect("a key"),
         money: money.clone(),
@@ -56,18 +59,19 @@ async fn open(
 }
 
 impl Node {
-    async fn on(store: Arc<dyn weft_store::Ledger>, lease: i64) -> Self {
+    async fn on(store: &dyn Store, lease: i64) -> Self {
+        let (store, outcomes) = (store.ledger(), store.outcomes());
         let dir = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
         let entropy = Arc::new(SeededEntropy::new(5));
         let money = Money { lease: nanos(lease), overdraft_max: nanos(0), ..Money::default() };
         let money = LiveMoney::new(money);
-        let (ledger, keeper) = open(&store, dir.path(), &money, &clock, &entropy).await;
-        Self { store, dir, clock, entropy, money, ledger, keeper }
+        let (ledger, keeper) = open(&store, &outcomes, dir.path(), &money, &clock, &entropy).await;
+        Self { store, outcomes, dir, clock, entropy, money, ledger, keeper }
     }
 
     async fn in_memory(lease: i64) -> Self {
-        Self::on(MemoryStore::new().ledger(), lease).await
+        Self::on(&MemoryStore::new(), lease).await
     }
 
     /// The process ends once its journal has been written, and another one begins.
@@ -78,8 +82,8 @@ impl Node {
 
     /// The process ends where it stands, and another one begins.
     async fn dies_at_once(&mut self) {
-        let Self { store, dir, money, clock, entropy, .. } = self;
-        (self.ledger, self.keeper) = open(store, dir.path(), money, clock, entropy).await;
+        let Self { store, outcomes, dir, money, clock, entropy, .. } = self;
+        (self.ledger, self.keeper) = open(store, outcomes, dir.path(), money, clock, entropy).await;
     }
 
     fn id<T>(&self, make: impl Fn(&dyn Clock, &dyn Entropy) -> T) -> T {
@@ -151,6 +155,16 @@ impl Node {
         }
     }
 
+    /// The row of an exchange that was answered whole.
+    fn outcome(&self, exchange: ExchangeId, payer: &Payer) -> Outcome {
+        let begun = Outcome::begun(exchange, payer.user, payer.key, self.clock.now());
+        Outcome { end: EndReason::Complete, status: Some(200), response_bytes: 12, ..begun }
+    }
+
+    async fn row(&self, exchange: ExchangeId) -> Option<Outcome> {
+        self.outcomes.find(exchange).await.expect("looked")
+    }
+
     fn ticket(&self) -> OpenTicket {
         OpenTicket { served: self.served(), cap: nanos(1), terms: b"terms".to_vec() }
     }
@@ -190,7 +204,7 @@ async fn of_a_thousand_at_once_exactly_as_many_are_admitted_as_the_balance_pays(
     for lease in [COST / 2, COST * 10, COST * 1_000] {
         let folder = tempfile::tempdir().expect("a folder");
         let store = sqlite(folder.path()).await;
-        let mut node = Node::on(store.ledger(), lease).await;
+        let mut node = Node::on(&*store, lease).await;
         let payer = node.payer(COST * PAID_FOR + COST - 1).await;
         let mut asking = tokio::task::JoinSet::new();
         for _ in 0..1_000 {
@@ -283,7 +297,7 @@ async fn what_a_node_had_that_never_came_back_is_given_back_in_the_end() {
     let (folder, chance) = (tempfile::tempdir().expect("a folder"), SeededEntropy::new(6));
     let chance = Arc::new(chance);
     let (other, _keeper) =
-        open(&node.store, folder.path(), &node.money, &node.clock, &chance).await;
+        open(&node.store, &node.outcomes, folder.path(), &node.money, &node.clock, &chance).await;
     assert_ne!(other.node(), node.ledger.node());
     let purses = &other.0.purses;
     node.clock.advance(node.money.now().claim_window * 2 - Duration::from_secs(1));
@@ -318,7 +332,7 @@ async fn promotional_credit_is_spent_first_and_pays_no_linked_owner() {
 async fn a_store_that_is_away_refuses_who_needs_it_and_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = sqlite(folder.path()).await;
-    let mut node = Node::on(store.ledger(), 1_000).await;
+    let mut node = Node::on(&*store, 1_000).await;
     let payer = node.payer(10_000).await;
     let mut hold = node.held(&payer, 400).await.expect("held");
     store.close().await;
@@ -332,10 +346,57 @@ async fn a_store_that_is_away_refuses_who_needs_it_and_loses_nothing() {
     std::mem::forget(other);
 
     let store = sqlite(folder.path()).await;
-    node.store = store.ledger();
+    (node.store, node.outcomes) = (store.ledger(), store.outcomes());
     node.dies().await;
     assert_eq!(node.posted(LedgerAccount::Paid(payer.user)).await, 9_700);
     assert_eq!(node.pending(&payer).await, 0, "what nobody was dispatched with is given back");
+    node.agrees().await;
+}
+
+#[tokio::test]
+async fn a_row_goes_with_its_settlement_and_outlives_the_process() {
+    let mut node = Node::in_memory(1_000).await;
+    let payer = node.payer(10_000).await;
+    for dies in [false, true] {
+        let exchange = node.id(ExchangeId::generate);
+        let mut hold = node.ledger.hold(&payer, exchange, nanos(400)).await.expect("held");
+        hold.open_ticket(&node.ticket()).expect("in the journal");
+        let row = node.outcome(exchange, &payer);
+        hold.settle_recorded(node.leg(300, 200), Box::new(row.clone()));
+        assert_eq!(node.row(exchange).await, None, "it waits with the settlement");
+        if dies {
+            node.dies().await;
+        } else {
+            node.flush().await;
+        }
+        assert_eq!(node.row(exchange).await, Some(row), "whole, as it was");
+    }
+    // Once more changes nothing.
+    node.dies().await;
+    assert_eq!(node.outcomes.count().await.expect("counted"), 2);
+    assert!(node.ledger.orphans().is_empty());
+    node.agrees().await;
+}
+
+#[tokio::test]
+async fn what_died_before_it_was_written_down_has_the_row_of_its_ticket() {
+    let mut node = Node::in_memory(1_000).await;
+    let payer = node.payer(10_000).await;
+    let exchange = node.id(ExchangeId::generate);
+    let mut hold = node.ledger.hold(&payer, exchange, nanos(400)).await.expect("held");
+    let ticket = node.ticket();
+    hold.open_ticket(&ticket).expect("in the journal");
+    let row = node.outcome(exchange, &payer);
+    hold.settle_recorded(node.leg(300, 200), Box::new(row.clone()));
+    node.dies_at_once().await;
+    let lost = node.row(exchange).await.expect("a row");
+    assert_eq!((lost.end, lost.status), (EndReason::NodeLost, None));
+    assert_eq!((lost.agent, lost.attempts), (Some(ticket.served.agent), 1));
+    // What its claim proves is settled; the row stays.
+    node.ledger.settle_orphan(exchange, node.leg(300, 200)).await.expect("settled");
+    node.dies().await;
+    assert_eq!(node.row(exchange).await, Some(lost));
+    assert_eq!(node.outcomes.count().await.expect("counted"), 1);
     node.agrees().await;
 }
 
@@ -366,8 +427,15 @@ async fn an_orphan_keeps_its_hold_until_a_claim_that_it_pays_once() {
     node.ledger.0.purses.close().await;
     // Another node has leased some of it.
     let elsewhere = tempfile::tempdir().expect("a folder");
-    let (other, _keeper) =
-        open(&node.store, elsewhere.path(), &node.money, &node.clock, &node.entropy).await;
+    let (other, _keeper) = open(
+        &node.store,
+        &node.outcomes,
+        elsewhere.path(),
+        &node.money,
+        &node.clock,
+        &node.entropy,
+    )
+    .await;
     let exchange_there = node.id(ExchangeId::generate);
     let there = other.hold(&payer, exchange_there, nanos(9_000)).await.expect("held");
     let refused = node.held(&payer, 9_000).await.expect_err("it is held");
@@ -499,6 +567,7 @@ async fn play(steps: Vec<Step>) {
     let mut running: Vec<Running> = Vec::new();
     let mut tickets: BTreeMap<ExchangeId, usize> = BTreeMap::new();
     let mut orphans: BTreeMap<ExchangeId, usize> = BTreeMap::new();
+    let mut orphaned: BTreeSet<ExchangeId> = BTreeSet::new();
     let mut charged: BTreeMap<ExchangeId, (usize, i64)> = BTreeMap::new();
     for step in steps {
         match step {
@@ -522,7 +591,8 @@ async fn play(steps: Vec<Step>) {
             Step::Settle { which, charge } if !running.is_empty() => {
                 let Running { user, exchange, hold, .. } =
                     running.swap_remove(which.index(running.len()));
-                hold.settle(node.leg(charge, charge / 2));
+                let row = node.outcome(exchange, &payers[user]);
+                hold.settle_recorded(node.leg(charge, charge / 2), Box::new(row));
                 charged.insert(exchange, (user, charge));
             }
             Step::Drop { which } if !running.is_empty() => {
@@ -562,6 +632,7 @@ async fn play(steps: Vec<Step>) {
                         }
                         tickets::Record::Released { exchange } => exchange,
                         tickets::Record::Opened(_)
+                        | tickets::Record::Ended(_)
                         | tickets::Record::Grown { .. }
                         | tickets::Record::Posted { .. }
                         | tickets::Record::Checkpoint(_) => continue,
@@ -576,6 +647,7 @@ async fn play(steps: Vec<Step>) {
                 let known = node.ledger.orphans();
                 let known: Vec<_> = known.iter().map(|orphan| orphan.exchange).collect();
                 assert_eq!(known, orphans.keys().copied().collect::<Vec<_>>());
+                orphaned.extend(known);
             }
             Step::Grow { .. } | Step::Settle { .. } | Step::Drop { .. } => {}
         }
@@ -593,6 +665,12 @@ async fn play(steps: Vec<Step>) {
     node.ledger.0.purses.close().await;
     node.dies().await;
     let mut loss = BTreeMap::new();
+    for exchange in charged.keys().chain(&orphaned) {
+        let row = node.outcomes.find(*exchange).await.expect("looked");
+        let row = row.expect("what was settled has its row, and what died has");
+        let whole = row.end == EndReason::Complete && charged.contains_key(exchange);
+        assert!(whole || row.end == EndReason::NodeLost, "{row:?}");
+    }
     let settled = node.store.all_settlements(Page::first()).await.expect("listed");
     assert_eq!(settled.len(), charged.len().min(100), "each end once, nothing invented");
     for agreed in &settled {

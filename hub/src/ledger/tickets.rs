@@ -2,7 +2,7 @@
 //! it was settled until the store knows.
 //!
 //! ```text
-//!  opened ─▶ grown* ─▶ settled ─▶ posted        opened ─▶ released
+//!  opened ─▶ grown* ─▶ ended ─▶ settled ─▶ posted        opened ─▶ released
 //! ```
 //! A ticket, and what it may cost, is with the operating system before the call that appended it
 //! returns, so that it survives the death of the process. How its exchange ended follows within
@@ -47,7 +47,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use weft_proto::ids::ExchangeId;
-use weft_store::Posting;
+use weft_store::{Outcome, Posting};
 
 /// The folder of the journal inside the ledger's.
 const FOLDER: &str = "tickets";
@@ -82,6 +82,8 @@ pub enum TicketsError {
 pub(super) struct Left {
     /// Dispatched and never settled.
     pub(super) open: Vec<Orphan>,
+    /// How those ended of which the store may not know it, in the order of admission.
+    pub(super) ended: Vec<Outcome>,
     /// Settled and perhaps not posted, in the order in which they were settled.
     pub(super) unposted: Vec<Posting>,
     /// What is wrong with what it left.
@@ -173,6 +175,9 @@ impl Tickets {
         for record in left.open.iter().flat_map(Orphan::records) {
             tickets.append(&record)?;
         }
+        for outcome in &left.ended {
+            tickets.append(&Record::Ended(Box::new(outcome.clone())))?;
+        }
         for posting in &left.unposted {
             tickets.append(&Record::Settled(Box::new(posting.clone())))?;
         }
@@ -261,6 +266,7 @@ impl Files {
                 self.unsigned += 1;
                 self.begins(opened.exchange);
             }
+            Record::Ended(outcome) => self.begins(outcome.exchange),
             Record::Settled(posting) => self.begins(posting.settlement.exchange),
             Record::Grown { .. } | Record::Checkpoint(_) => {}
             Record::Released { exchange } => self.ends(*exchange),

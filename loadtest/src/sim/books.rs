@@ -228,7 +228,7 @@ impl Audit {
         };
         let forgotten = seen.forgot(exchange);
         // Or it died while it read on for the last figures, its row written already.
-        let claimed = forgotten || settlement.end == EndReason::Internal && seen.died(exchange);
+        let claimed = forgotten || settlement.end == EndReason::NodeLost && seen.died(exchange);
         match outlay.bearer {
             Bearer::User if row.is_some() && !claimed => {
                 if charge != cost || income != cost * 8 / 10 {
@@ -262,7 +262,7 @@ impl Audit {
             (false, Basis::Reported) => "charged_as_reported",
             (false, Basis::Estimated | Basis::Unmetered | Basis::Bounded) => "charged_as_estimated",
         });
-        if row.is_none() {
+        if settlement.end == EndReason::NodeLost {
             self.count(match outlay.bearer {
                 Bearer::User => "orphan_claimed",
                 Bearer::Hub => "borne_by_the_hub",
@@ -338,6 +338,10 @@ impl Audit {
     fn unsettled(&mut self, seen: &Sights, kept: &[Kept], agreed: &BTreeMap<ExchangeId, Agreed>) {
         for (_, row) in &seen.rows {
             let settled = agreed.contains_key(&row.exchange);
+            if !settled && row.end == EndReason::NodeLost {
+                self.count("lost_and_unsettled");
+                continue;
+            }
             if !settled && seen.forgot(row.exchange) {
                 // What an agent can prove of it is looked for below.
                 self.count("forgotten_and_unsettled");
@@ -386,7 +390,7 @@ fn against_the_table(plan: &RequestPlan, at: &ProviderSaw, one: &Agreed) -> Vec<
     let Figures { input: true_input, output: true_output, told } = plan.figures;
     let (charged, end) = (settlement.outlay.charge.is_positive(), settlement.end);
     // Of a hub that died nobody knows whether its user had left: what the receipt proves is charged.
-    let left = matches!(end, EndReason::UserAbort | EndReason::SlowReader | EndReason::Internal);
+    let left = matches!(end, EndReason::UserAbort | EndReason::SlowReader | EndReason::NodeLost);
     let reported = charged && settlement.metered.basis == Basis::Reported;
     let mut wrong = Vec::new();
     if reported && !(told && (input, output) == (true_input, true_output)) {

@@ -72,13 +72,13 @@ impl fmt::Debug for HubHost {
 impl HubHost {
     /// One life of the hub's process.
     pub(super) async fn run(self: Arc<Self>) -> turmoil::Result {
+        let clock: Arc<dyn Clock> = Arc::new(SimClock);
         let life = {
             let mut seen = self.seen.open();
-            seen.lives.push(Life::default());
+            seen.lives.push(Life::begun(clock.now()));
             seen.lives.len() - 1
         };
         self.trace.event(HUB, format_args!("starts"));
-        let clock: Arc<dyn Clock> = Arc::new(SimClock);
         let chance: Arc<dyn Entropy> = Arc::new(entropy(self.plan.seed, &format!("{HUB}/{life}")));
         let limits = Arc::new(Limits {
             body_idle: Duration::from_secs(5),
@@ -104,9 +104,12 @@ impl HubHost {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&chance),
         };
+        let outcomes: Arc<dyn Outcomes> =
+            Arc::new(CountedOutcomes { kept: self.store.outcomes(), seen: self.seen.clone() });
         let counter = Counter {
             data: &self.data,
             store: &*self.store,
+            outcomes: &outcomes,
             clock: &clock,
             chance: &chance,
             metrics: &metrics,
@@ -135,11 +138,6 @@ impl HubHost {
             tunnels_max: limits.tunnels_max,
         })
         .await?;
-        let outcomes: Arc<dyn Outcomes> = Arc::new(CountedOutcomes {
-            kept: self.store.outcomes(),
-            seen: self.seen.clone(),
-            life,
-        });
         let objects = Objects::new(self.store.objects(), Arc::clone(&clock), metrics.clone());
         let (settler, writer) = Settler::new(outcomes, limits.outcomes_waiting_max);
         let spine = Spine::new(exchange::Needs {

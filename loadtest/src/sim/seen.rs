@@ -5,8 +5,10 @@ use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weft_hub::lifecycle::Ended;
+use weft_proto::codes::EndReason;
 use weft_proto::ids::ExchangeId;
 use weft_proto::provider::Provider;
+use weft_proto::time::Timestamp;
 use weft_store::{Outcome, Outcomes, PageSize, StoreError};
 
 /// How an exchange ended for its user.
@@ -57,10 +59,17 @@ pub(super) struct ProviderSaw {
 }
 
 /// One life of the hub's process.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Life {
+    began: Timestamp,
     pub(super) crashed: bool,
     pub(super) ended: Option<Ended>,
+}
+
+impl Life {
+    pub(super) const fn begun(began: Timestamp) -> Self {
+        Self { began, crashed: false, ended: None }
+    }
 }
 
 /// Everything that was seen.
@@ -68,7 +77,8 @@ pub(super) struct Life {
 pub(super) struct Sights {
     pub(super) users: BTreeMap<usize, UserSaw>,
     pub(super) provider: BTreeMap<usize, ProviderSaw>,
-    /// All rows that a hub appended, repeated ones included, and the life it was.
+    /// All rows that were new to the store, and the life in which their exchange was admitted: one
+    /// that died is recorded by the next.
     pub(super) rows: Vec<(usize, Outcome)>,
     pub(super) lives: Vec<Life>,
     /// Providers that served a probe after the mending.
@@ -88,6 +98,11 @@ impl Sights {
         let mut rows = self.rows.iter();
         let life = rows.find(|(_, row)| row.exchange == exchange).map(|(life, _)| *life);
         life.and_then(|life| self.lives.get(life)).is_some_and(|life| life.crashed)
+    }
+
+    /// The life that ran at a moment.
+    fn life_at(&self, at: Timestamp) -> usize {
+        self.lives.iter().rposition(|life| life.began <= at).unwrap_or(0)
     }
 
     /// Whether something that the hub had written of an exchange was lost with its power: what it
@@ -120,14 +135,27 @@ impl Seen {
 pub(super) struct CountedOutcomes {
     pub(super) kept: Arc<dyn Outcomes>,
     pub(super) seen: Seen,
-    pub(super) life: usize,
 }
 
 #[async_trait]
 impl Outcomes for CountedOutcomes {
     async fn append(&self, outcomes: &[Outcome]) -> Result<u64, StoreError> {
-        let rows = outcomes.iter().map(|row| (self.life, row.clone()));
-        self.seen.open().rows.extend(rows);
+        for row in outcomes {
+            let before = self.kept.find(row.exchange).await?;
+            let mut seen = self.seen.open();
+            match before {
+                None => {
+                    let life = seen.life_at(row.admitted_at);
+                    seen.rows.push((life, row.clone()));
+                }
+                // What was written to the journal may be recorded again, and whose row is there
+                // already may have died before it was settled.
+                Some(before) if before == *row || row.end == EndReason::NodeLost => {}
+                Some(before) => {
+                    seen.wrong.push(format!("one exchange is recorded twice: {before:?}, {row:?}"));
+                }
+            }
+        }
         self.kept.append(outcomes).await
     }
 

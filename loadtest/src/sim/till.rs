@@ -14,7 +14,7 @@ use weft_hub::telemetry::Metrics;
 use weft_hub::terms::Terms;
 use weft_proto::entropy::Entropy;
 use weft_proto::time::Clock;
-use weft_store::{Name, Store};
+use weft_store::{Name, Outcomes, Store};
 
 /// The folder of the node's ledger in the hub's data directory.
 pub(super) const LEDGER_DIR: &str = "ledger";
@@ -30,6 +30,7 @@ const PRICES: &str = include_str!("../mesh/prices.csv");
 pub(super) struct Counter<'a> {
     pub(super) data: &'a Path,
     pub(super) store: &'a dyn Store,
+    pub(super) outcomes: &'a Arc<dyn Outcomes>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) chance: &'a Arc<dyn Entropy>,
     pub(super) metrics: &'a Metrics,
@@ -49,7 +50,7 @@ pub(super) struct Rooms {
 impl Counter<'_> {
     /// Opens them for one life of the hub, and says what runs them.
     pub(super) async fn open(&self) -> Result<(Rooms, Keeper), Box<dyn std::error::Error>> {
-        let Self { data, store, clock, chance, metrics, places } = *self;
+        let Self { data, store, outcomes, clock, chance, metrics, places } = *self;
         std::fs::create_dir_all(data)?;
         let money = LiveMoney::new(Money {
             claim_window: CLAIM_WINDOW,
@@ -64,6 +65,7 @@ impl Counter<'_> {
         pricing.activate(hash).await?;
         let (ledger, keeper) = Ledger::open(ledger::Needs {
             store: store.ledger(),
+            outcomes: Arc::clone(outcomes),
             dir: data.join(LEDGER_DIR),
             key: pricing.ledger_key().clone(),
             money: money.clone(),

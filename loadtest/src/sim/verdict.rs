@@ -148,7 +148,8 @@ fn user(saw: &UserSaw, seen: &Sights, wrong: &mut Vec<String>) {
         if complete && !(clean && saw.from_provider) {
             say("the row says complete, the user did not see it".to_owned());
         }
-        if clean && saw.from_provider && !complete {
+        let died = row.end == EndReason::NodeLost && seen.died(row.exchange);
+        if clean && saw.from_provider && !complete && !died {
             say(format!("the user saw all, the row says {}", row.end));
         }
         if complete && row.response_bytes != saw.body.len() as u64 {
@@ -164,11 +165,14 @@ fn user(saw: &UserSaw, seen: &Sights, wrong: &mut Vec<String>) {
         if row.end == EndReason::Internal {
             say("a fault of the hub's own".to_owned());
         }
+        if row.end == EndReason::NodeLost && !seen.died(row.exchange) {
+            say("the row says that the hub died, which it did not".to_owned());
+        }
         let breaks_off = matches!(saw.plan.leaves, Leaves::InUpload(_));
         if complete && breaks_off && saw.plan.answer.fault != ProviderFault::Early {
             say("complete, though its request never was".to_owned());
         }
-    } else if clean && saw.from_provider {
+    } else if clean && saw.from_provider && !saw.exchange.is_some_and(|id| seen.forgot(id)) {
         say("answered, and no row".to_owned());
     }
 }

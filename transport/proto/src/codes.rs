@@ -100,6 +100,12 @@ impl AbortCode {
             Self::BalanceExhausted => "balance_exhausted",
         }
     }
+
+    /// The code with this name, where there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
 }
 
 impl fmt::Display for AbortCode {
@@ -212,11 +218,13 @@ pub enum EndReason {
     Internal,
     /// The user's balance did not carry the answer to its end.
     BalanceExhausted,
+    /// The node's process died while the exchange ran: all that is left of it is its ticket.
+    NodeLost,
 }
 
 impl EndReason {
     /// All reasons.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Complete,
         Self::Refused,
         Self::UserAbort,
@@ -230,6 +238,7 @@ impl EndReason {
         Self::Shutdown,
         Self::Internal,
         Self::BalanceExhausted,
+        Self::NodeLost,
     ];
 
     /// Whether the provider's answer came to the hub whole, whatever the user got of it.
@@ -247,7 +256,8 @@ impl EndReason {
             | Self::Deadline
             | Self::Shutdown
             | Self::Internal
-            | Self::BalanceExhausted => false,
+            | Self::BalanceExhausted
+            | Self::NodeLost => false,
         }
     }
 
@@ -268,6 +278,7 @@ impl EndReason {
             Self::Shutdown => "shutdown",
             Self::Internal => "internal",
             Self::BalanceExhausted => "balance_exhausted",
+            Self::NodeLost => "node_lost",
         }
     }
 
@@ -292,6 +303,7 @@ mod tests {
     fn numbers_round_trip_and_unknown_ones_read_as_internal() {
         for code in AbortCode::ALL {
             assert_eq!(AbortCode::from_number(u64::from(code.number())), code);
+            assert_eq!(AbortCode::from_name(code.name()), Some(code));
         }
         for code in CloseCode::ALL {
             assert_eq!(CloseCode::from_number(u64::from(code.number())), code);

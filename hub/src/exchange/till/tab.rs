@@ -27,7 +27,7 @@ use weft_proto::prices::Label;
 use weft_proto::tables::routes::{Metering, Route};
 use weft_proto::usage::{Basis, Class, Usage};
 use weft_proto::wire::head::{Terms, Ticket};
-use weft_store::{Outlay, Served};
+use weft_store::{Outcome, Outlay, Served};
 
 /// Tokens of output by which the hold of a growing answer grows.
 const STEP: u64 = 1_024;
@@ -429,6 +429,16 @@ impl Tab {
         self.end = reason;
     }
 
+    /// Settles an exchange that ended so. The outcome goes with the settlement; it is given back
+    /// where there is none yet, or never will be.
+    pub(in super::super) fn close(
+        mut self: Box<Self>,
+        outcome: Box<Outcome>,
+    ) -> Option<Box<Outcome>> {
+        self.end = outcome.end;
+        self.settle(Some(outcome))
+    }
+
     fn end_of(&self, reason: EndReason, finished: bool, usage_seen: bool) -> End {
         let refused = match self.reached {
             Reached::Answering(status) => {
@@ -457,11 +467,12 @@ impl Tab {
         End { stage, cause, usage_seen, on_abort: self.on_abort }
     }
 
-    fn settle(&mut self) {
-        let Some(hold) = self.hold.take() else { return };
+    /// Settles it, once. An outcome that does not go with the settlement is given back.
+    fn settle(&mut self, outcome: Option<Box<Outcome>>) -> Option<Box<Outcome>> {
+        let Some(hold) = self.hold.take() else { return outcome };
         // What no agent was asked for leaves no trace: its hold returns as it is dropped.
         if self.served.is_none() {
-            return;
+            return outcome;
         }
         let mut asked = self.reading.asked();
         if let Some(taken) = &self.taken {
@@ -492,7 +503,8 @@ impl Tab {
             && let Some(bill) = self.made.cut(self.end)
         {
             let metrics = self.till.0.metrics.clone();
-            return self.till.later().cut(Cut::new(bill, hold, leg, metrics));
+            self.till.later().cut(Cut::new(bill, hold, leg, metrics));
+            return outcome;
         }
         self.till.charged(leg.outlay.charge, leg.metered.basis);
         // What it will have cost is known, and billed, when it has been made.
@@ -501,9 +513,14 @@ impl Tab {
                 if let Some(kept) = hold.settle_apart(leg) {
                     self.till.later().keep_hold(exchange, kept);
                 }
+                return outcome;
             }
-            None => hold.settle(leg),
+            None => match outcome {
+                Some(outcome) => hold.settle_recorded(leg, outcome),
+                None => hold.settle(leg),
+            },
         }
+        None
     }
 
     fn leg(&self, verdict: Verdict, read: &Metered) -> UserLeg {
@@ -539,7 +556,8 @@ impl Tab {
 
 impl Drop for Tab {
     fn drop(&mut self) {
-        self.settle();
+        // What comes back is what went in: nothing.
+        self.settle(None);
     }
 }
 
@@ -571,5 +589,6 @@ const fn cause_of(reason: EndReason) -> Cause {
         EndReason::BalanceExhausted => Cause::BalanceExhausted,
         // A fault of the hub's own is nobody else's to pay, as its stop is not.
         EndReason::Shutdown | EndReason::Internal => Cause::Drain,
+        EndReason::NodeLost => Cause::NodeKilled,
     }
 }

@@ -25,7 +25,7 @@ use weft_proto::tables::target::Target;
 use weft_proto::time::ManualClock;
 use weft_store::{
     Agreed, Key, KeyHash, KeyHint, LedgerAccount, MemoryStore, ModelAllowList, Name, Networks,
-    Served, SpendLimits, Store, User,
+    Outcome, Served, SpendLimits, Store, User,
 };
 
 /// A dollar for a million tokens read, four for a million written.
@@ -105,6 +105,7 @@ impl House {
         pricing.activate(hash).await.unwrap();
         let (ledger, keeper) = Ledger::open(ledger::Needs {
             store: store.ledger(),
+            outcomes: store.outcomes(),
             dir: dir.path().join("ledger"),
             key: pricing.ledger_key().clone(),
             money: money.clone(),
@@ -237,6 +238,30 @@ async fn a_whole_answer_is_charged_as_the_provider_says_and_the_rest_of_the_hold
     assert_eq!((outlay.charge.nanos(), outlay.income.nanos()), (11_000, 8_800));
     assert_eq!(agreed.settlement.metered.basis, Basis::Reported);
     assert_eq!(house.balance().await.nanos(), 10_000_000_000 - 11_000);
+}
+
+#[tokio::test]
+async fn an_outcome_goes_with_its_settlement_and_comes_back_where_there_is_none() {
+    let house = House::rich().await;
+    let outcome = |exchange, end| {
+        let (user, key) = (house.caller.user(), house.caller.key());
+        let begun = Outcome::begun(exchange, user, key, house.clock.now());
+        Box::new(Outcome { end, response_bytes: 7, ..begun })
+    };
+    let (exchange, mut tab) = house.dispatched(CHAT).await;
+    tab.answers(StatusCode::OK, &json_answer());
+    assert!(tab.sees(ANSWER.as_bytes()));
+    let ended = outcome(exchange, EndReason::Complete);
+    assert_eq!(tab.close(ended.clone()), None);
+    assert_eq!(house.settled(exchange).await.settlement.end, EndReason::Complete);
+    let row = house.store.outcomes().find(exchange).await.unwrap();
+    assert_eq!(row.as_ref(), Some(&*ended), "it was there before its settlement");
+
+    // Nobody was asked: nothing is settled, and whoever records the others records this one.
+    let (exchange, tab) = house.open(CHAT).await.unwrap();
+    let refused = outcome(exchange, EndReason::Refused);
+    assert_eq!(tab.expect("a tab").close(refused.clone()), Some(refused));
+    assert_eq!(house.store.outcomes().find(exchange).await.unwrap(), None);
 }
 
 #[tokio::test]

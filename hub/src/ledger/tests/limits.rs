@@ -60,9 +60,10 @@ async fn what_one_node_spends_the_other_knows_within_its_ten_seconds() {
     let folder = tempfile::tempdir().expect("a folder");
     let chance = Arc::new(SeededEntropy::new(6));
     let (ledger, keeper) =
-        open(&node.store, folder.path(), &node.money, &node.clock, &chance).await;
+        open(&node.store, &node.outcomes, folder.path(), &node.money, &node.clock, &chance).await;
     let other = Node {
         store: Arc::clone(&node.store),
+        outcomes: Arc::clone(&node.outcomes),
         dir: folder,
         clock: Arc::clone(&node.clock),
         entropy: Arc::clone(&node.entropy),
@@ -126,7 +127,7 @@ async fn what_the_hub_bears_of_a_charge_is_not_spent() {
 async fn where_the_store_is_away_a_known_key_goes_on_and_an_unknown_one_waits() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = sqlite(folder.path()).await;
-    let node = Node::on(store.ledger(), 100_000).await;
+    let node = Node::on(&*store, 100_000).await;
     let payer = limited(&node, 1_000).await;
     spends(&node, &payer, 600).await;
     store.close().await;

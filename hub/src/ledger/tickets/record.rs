@@ -4,14 +4,14 @@ use super::super::purse::Part;
 use super::TicketsError;
 use super::checkpoint::Checkpoint;
 use super::codec::{Reader, Writer};
-use weft_proto::codes::EndReason;
+use weft_proto::codes::{AbortCode, EndReason};
 use weft_proto::ids::{AccountId, AgentId, ExchangeId, KeyId, LeaseId, NodeId, OwnerId, UserId};
 use weft_proto::model::ModelName;
 use weft_proto::money::{NanoUsd, Ratio};
 use weft_proto::provider::Provider;
 use weft_proto::time::Timestamp;
 use weft_proto::usage::{Basis, Class, Usage};
-use weft_store::{Bearer, Draw, Metered, Outlay, Posting, Served, Settlement};
+use weft_store::{Bearer, Draw, Metered, Outcome, Outlay, Posting, Served, Settlement};
 
 /// The longest terms of a ticket, bytes.
 pub const TICKET_TERMS_BYTES_MAX: usize = 1_024;
@@ -22,6 +22,7 @@ const RELEASED: u8 = 3;
 const SETTLED: u8 = 4;
 const POSTED: u8 = 5;
 const CHECKPOINT: u8 = 6;
+const ENDED: u8 = 7;
 
 /// What is written down of a dispatch, so that a claim can be held against it after a crash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +56,11 @@ pub(crate) enum Record {
     Grown { exchange: ExchangeId, parts: Vec<Part> },
     /// An exchange ended that draws nothing, or is settled without this journal.
     Released { exchange: ExchangeId },
+    /// How an exchange ended that is settled with the next record of it.
+    Ended(Box<Outcome>),
     /// An exchange was settled.
     Settled(Box<Posting>),
-    /// Settlements that the store has.
+    /// Settlements that the store has, and how they ended.
     Posted { exchanges: Vec<ExchangeId> },
     /// What the node signs of all records before this one.
     Checkpoint(Box<Checkpoint>),
@@ -92,6 +95,10 @@ impl Record {
                 out.byte(RELEASED);
                 out.id(exchange.as_bytes());
             }
+            Self::Ended(outcome) => {
+                out.byte(ENDED);
+                write_outcome(&mut out, outcome);
+            }
             Self::Settled(posting) => {
                 out.byte(SETTLED);
                 write_posting(&mut out, posting);
@@ -124,6 +131,7 @@ impl Record {
         match self {
             Self::Opened(_) | Self::Grown { .. } => false,
             Self::Released { .. }
+            | Self::Ended(_)
             | Self::Settled(_)
             | Self::Posted { .. }
             | Self::Checkpoint(_) => true,
@@ -152,6 +160,7 @@ impl Record {
                 parts: read_parts(&mut from)?,
             },
             RELEASED => Self::Released { exchange: from.id(ExchangeId::from_slice)? },
+            ENDED => Self::Ended(Box::new(read_outcome(&mut from)?)),
             SETTLED => Self::Settled(Box::new(read_posting(&mut from)?)),
             POSTED => {
                 Self::Posted { exchanges: from.list(|from| from.id(ExchangeId::from_slice))? }
@@ -188,6 +197,52 @@ fn read_served(from: &mut Reader<'_>) -> Option<Served> {
         owner: from.id(OwnerId::from_slice)?,
         account: from.id(AccountId::from_slice)?,
         attempt: from.byte()?,
+    })
+}
+
+fn write_outcome(out: &mut Writer<'_>, outcome: &Outcome) {
+    out.id(outcome.exchange.as_bytes());
+    out.id(outcome.user.as_bytes());
+    out.id(outcome.key.as_bytes());
+    out.option(outcome.agent, |out, agent| out.id(agent.as_bytes()));
+    out.option(outcome.account, |out, account| out.id(account.as_bytes()));
+    out.option(outcome.provider, |out, provider| out.bytes(provider.name().as_bytes()));
+    out.bytes(outcome.route.as_bytes());
+    out.option(outcome.model.as_ref(), |out, model| out.bytes(model.as_str().as_bytes()));
+    out.number(u64::from(outcome.attempts));
+    out.option(outcome.status, |out, status| out.number(u64::from(status)));
+    out.bytes(outcome.end.name().as_bytes());
+    out.option(outcome.abort, |out, abort| out.bytes(abort.name().as_bytes()));
+    out.number(outcome.request_bytes);
+    out.number(outcome.response_bytes);
+    out.moment(outcome.admitted_at);
+    out.option(outcome.dispatched_after_us, Writer::number);
+    out.option(outcome.head_after_us, Writer::number);
+    out.option(outcome.first_byte_after_us, Writer::number);
+    out.number(outcome.ended_after_us);
+}
+
+fn read_outcome(from: &mut Reader<'_>) -> Option<Outcome> {
+    Some(Outcome {
+        exchange: from.id(ExchangeId::from_slice)?,
+        user: from.id(UserId::from_slice)?,
+        key: from.id(KeyId::from_slice)?,
+        agent: from.option(|from| from.id(AgentId::from_slice))?,
+        account: from.option(|from| from.id(AccountId::from_slice))?,
+        provider: from.option(|from| from.text()?.parse::<Provider>().ok())?,
+        route: from.text()?.to_owned(),
+        model: from.option(|from| ModelName::parse(from.text()?).ok())?,
+        attempts: from.number()?.try_into().ok()?,
+        status: from.option(|from| from.number()?.try_into().ok())?,
+        end: EndReason::from_name(from.text()?)?,
+        abort: from.option(|from| AbortCode::from_name(from.text()?))?,
+        request_bytes: from.number()?,
+        response_bytes: from.number()?,
+        admitted_at: from.moment()?,
+        dispatched_after_us: from.option(Reader::number)?,
+        head_after_us: from.option(Reader::number)?,
+        first_byte_after_us: from.option(Reader::number)?,
+        ended_after_us: from.number()?,
     })
 }
 

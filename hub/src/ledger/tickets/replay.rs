@@ -4,12 +4,13 @@ use super::record::Record;
 use super::{Left, Orphan};
 use std::collections::BTreeMap;
 use weft_proto::ids::ExchangeId;
-use weft_store::Posting;
+use weft_store::{Outcome, Posting};
 
 /// What the records so far say.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     open: BTreeMap<ExchangeId, Orphan>,
+    ended: BTreeMap<ExchangeId, Outcome>,
     /// In the order of settling.
     settled: BTreeMap<u64, Posting>,
     orders: BTreeMap<ExchangeId, u64>,
@@ -32,6 +33,10 @@ impl Replay {
             }
             Record::Released { exchange } => {
                 self.open.remove(&exchange);
+                self.ended.remove(&exchange);
+            }
+            Record::Ended(outcome) => {
+                self.ended.insert(outcome.exchange, *outcome);
             }
             Record::Settled(posting) => {
                 let exchange = posting.settlement.exchange;
@@ -44,6 +49,7 @@ impl Replay {
             }
             Record::Posted { exchanges } => {
                 for exchange in exchanges {
+                    self.ended.remove(&exchange);
                     if let Some(order) = self.orders.remove(&exchange) {
                         self.settled.remove(&order);
                     }
@@ -56,6 +62,7 @@ impl Replay {
     pub(super) fn left(self) -> Left {
         Left {
             open: self.open.into_values().collect(),
+            ended: self.ended.into_values().collect(),
             unposted: self.settled.into_values().collect(),
             found: Vec::new(),
         }

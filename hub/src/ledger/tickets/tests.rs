@@ -11,9 +11,10 @@ use std::fs::{self, OpenOptions};
 use std::io::Seek;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use weft_proto::codes::EndReason;
+use weft_proto::codes::{AbortCode, EndReason};
 use weft_proto::entropy::SeededEntropy;
 use weft_proto::ids::{AccountId, AgentId, KeyId, LeaseId, NodeId, OwnerId, UserId};
+use weft_proto::model::ModelName;
 use weft_proto::money::{NanoUsd, Ratio};
 use weft_proto::provider::Provider;
 use weft_proto::time::{ManualClock, Timestamp};
@@ -88,6 +89,33 @@ fn posting(number: u8) -> Posting {
     }
 }
 
+fn outcome(number: u8) -> Outcome {
+    let user = UserId::from_slice(&[2; 16]).expect("an id");
+    let key = KeyId::from_slice(&[3; 16]).expect("an id");
+    Outcome {
+        agent: Some(served().agent),
+        account: Some(served().account),
+        provider: Some(Provider::Anthropic),
+        route: "anthropic.messages".to_owned(),
+        model: Some(ModelName::parse("a-model").expect("a name")),
+        attempts: 2,
+        status: Some(529),
+        end: EndReason::UpstreamTruncated,
+        abort: Some(AbortCode::UpstreamTruncated),
+        request_bytes: u64::MAX,
+        response_bytes: 5,
+        dispatched_after_us: Some(6),
+        head_after_us: Some(7),
+        first_byte_after_us: Some(8),
+        ended_after_us: 9,
+        ..Outcome::begun(exchange(number), user, key, Timestamp::from_secs(78))
+    }
+}
+
+fn ended(number: u8) -> Record {
+    Record::Ended(Box::new(outcome(number)))
+}
+
 fn settled(number: u8) -> Record {
     Record::Settled(Box::new(posting(number)))
 }
@@ -147,6 +175,13 @@ fn every_record_comes_back_as_it_went_in() {
         opened(1),
         Record::Grown { exchange: exchange(1), parts: parts(250) },
         Record::Released { exchange: exchange(1) },
+        ended(2),
+        Record::Ended(Box::new(Outcome::begun(
+            exchange(3),
+            posting(3).settlement.user,
+            posting(3).settlement.key,
+            Timestamp::from_secs(1),
+        ))),
         settled(2),
         Record::Settled(Box::new(bare)),
         Record::Posted { exchanges: vec![exchange(1), exchange(2)] },
@@ -192,6 +227,36 @@ fn what_was_not_over_comes_back_with_its_growth_and_in_order() {
         assert_eq!(left.unposted[1], posting(3));
         let files = segments::list(&dir.path().join(FOLDER)).expect("listed");
         assert_eq!(files.len(), 1, "what was read is deleted");
+    }
+}
+
+#[test]
+fn how_an_exchange_ended_comes_back_until_the_store_has_it_or_it_is_released() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (tickets, _) = reopened(dir.path());
+    for record in [
+        opened(1),
+        opened(2),
+        opened(3),
+        opened(4),
+        ended(1),
+        settled(1),
+        ended(2),
+        settled(2),
+        // The settlement behind it was not written any more: its claim will decide.
+        ended(3),
+        ended(4),
+        Record::Posted { exchanges: vec![exchange(2)] },
+        Record::Released { exchange: exchange(4) },
+    ] {
+        tickets.append(&record).expect("appended");
+    }
+    tickets.flush().expect("written");
+    drop(tickets);
+    for _ in 0..2 {
+        let (_, left) = reopened(dir.path());
+        assert_eq!(ids(&left), (vec![3], vec![1]));
+        assert_eq!(left.ended, [outcome(1), outcome(3)]);
     }
 }
 

@@ -139,8 +139,7 @@ fn outcome(row: &Row) -> Result<Outcome, StoreError> {
             EndReason::from_name(name).ok_or("no such end reason")
         })?,
         abort: row::parsed_option(row, "abort_code", |name: &str| {
-            let mut codes = AbortCode::ALL.into_iter();
-            codes.find(|code| code.name() == name).ok_or("no such abort code")
+            AbortCode::from_name(name).ok_or("no such abort code")
         })?,
         request_bytes: number("request_bytes")?,
         response_bytes: number("response_bytes")?,

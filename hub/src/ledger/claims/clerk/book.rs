@@ -71,7 +71,7 @@ impl Clerk {
             key,
             served: Some(Served { agent, owner, account: ticket.account, attempt: close.attempt }),
             metered: metered(claim, Ratio::ZERO),
-            end: EndReason::Internal,
+            end: EndReason::NodeLost,
             outlay: Outlay {
                 charge: NanoUsd::ZERO,
                 income,
@@ -128,7 +128,7 @@ impl Clerk {
         Some(UserLeg {
             served: Some(ticket.served),
             metered: metered(claim, zone),
-            end: EndReason::Internal,
+            end: EndReason::NodeLost,
             outlay: Outlay {
                 charge: charge.min(orphan.held),
                 income,

@@ -27,6 +27,7 @@ const HELD: i64 = 1_000_000;
 pub(super) async fn node(hub: &Hub, dir: &Path) -> (Ledger, Keeper) {
     let needs = Needs {
         store: hub.store.ledger(),
+        outcomes: hub.store.outcomes(),
         dir: dir.to_owned(),
         key: LedgerKey::open(dir, &SeededEntropy::new(10)).expect("a key"),
         money: LiveMoney::new(Money::default()),

@@ -296,17 +296,29 @@ fn write_unsigned(dir: &Path) {
     fs::write(segments::path(&dir, 1), bytes).expect("written");
 }
 
-/// The same as this version writes it, with a second segment and a tail that is not signed.
+/// The same with checkpoints, a second segment and a tail that is not signed.
 fn write_signed(dir: &Path) {
+    write_in_two_segments(dir, &[opened(1), opened(2), settled(1)], &[settled(4)]);
+}
+
+/// The same where outcomes go with settlements.
+fn write_ended(dir: &Path) {
+    let first = [opened(1), opened(2), ended(1), settled(1)];
+    write_in_two_segments(dir, &first, &[ended(4), settled(4)]);
+}
+
+fn write_in_two_segments(dir: &Path, first: &[Record], second: &[Record]) {
     let (tickets, _) = reopened(dir);
-    for record in [opened(1), opened(2), settled(1)] {
-        tickets.append(&record).expect("appended");
+    for record in first {
+        tickets.append(record).expect("appended");
     }
     tickets.sync_now(true).expect("signed");
     tickets.append(&Record::Grown { exchange: exchange(2), parts: parts(250) }).expect("appended");
     rotated(&tickets);
     tickets.sync_now(false).expect("synced");
-    tickets.append(&settled(4)).expect("appended");
+    for record in second {
+        tickets.append(record).expect("appended");
+    }
     tickets.append(&Record::Posted { exchanges: vec![exchange(4)] }).expect("appended");
     tickets.flush().expect("written");
 }
@@ -317,28 +329,37 @@ fn files(dir: &Path) -> BTreeMap<std::ffi::OsString, Vec<u8>> {
     listed.map(|entry| (entry.file_name(), fs::read(entry.path()).expect("read"))).collect()
 }
 
+/// A format that there has been, and who writes it.
+type Format = (&'static str, fn(&Path));
+
+const FORMATS: [Format; 3] =
+    [("unsigned", write_unsigned), ("signed", write_signed), ("ended", write_ended)];
+
 #[test]
-#[ignore = "writes the sample, which must not change afterwards"]
+#[ignore = "writes the samples that are not there, which must not change afterwards"]
 fn freeze_a_sample_of_the_journal() {
-    for (name, write) in [("unsigned", write_unsigned as fn(&Path)), ("signed", write_signed)] {
+    for (name, write) in FORMATS {
         let dir = Path::new(SAMPLES).join(name);
-        assert!(!dir.exists(), "{} is frozen", dir.display());
-        write(&dir);
+        if !dir.exists() {
+            write(&dir);
+        }
     }
 }
 
 #[test]
-fn the_frozen_journals_of_both_formats_are_read_and_written_as_they_were() {
-    for (name, write) in [("unsigned", write_unsigned as fn(&Path)), ("signed", write_signed)] {
+fn the_frozen_journals_of_all_formats_are_read_and_written_as_they_were() {
+    for (name, write) in FORMATS {
         let (frozen, fresh) = (Path::new(SAMPLES).join(name), tempfile::tempdir().expect("one"));
         write(fresh.path());
         assert_eq!(files(&frozen), files(fresh.path()), "{name}");
         let audit = looked(&frozen);
         assert_eq!((names(&audit), audit.torn), (vec![], 0), "{name}");
-        assert_eq!(audit.checkpoints, if name == "signed" { 4 } else { 0 });
+        assert_eq!(audit.checkpoints, if name == "unsigned" { 0 } else { 4 });
         let (_, left) = reopened(fresh.path());
         assert_eq!(ids(&left), (vec![2], vec![1]), "{name}");
         assert_eq!(left.open[0].held, NanoUsd::new(250));
+        let ended = if name == "ended" { vec![outcome(1)] } else { vec![] };
+        assert_eq!(left.ended, ended, "{name}");
         // From here on all of it is signed.
         let audit = looked(fresh.path());
         assert_eq!((audit.unsigned, names(&audit)), (0, vec![]), "{name}");
