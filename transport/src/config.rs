@@ -1,5 +1,6 @@
 //! quinn's settings for both ends, each with the reason why it stands there.
 
+use crate::congestion::Discerning;
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const INCOMING_MAX: usize = 1_024;
 fn shared() -> TransportConfig {
     let mut config = TransportConfig::default();
     config
+        // What noise loses is not taken for congestion.
+        .congestion_controller_factory(Arc::<Discerning>::default())
         // No stalled set of streams may block a sibling or the control stream, in either
         // direction: the connection's windows hold every granted stream's.
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))

@@ -17,6 +17,7 @@ pub mod receipts;
 pub mod stream;
 
 mod batch;
+mod congestion;
 mod read;
 
 pub use quinn::{Connection, Endpoint};
