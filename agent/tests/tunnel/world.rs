@@ -199,7 +199,9 @@ impl Tunnel {
     }
 
     pub(crate) async fn open(&self, head: &RequestHead) -> (RequestWriter, AnswerReader) {
-        soon(weft_transport::exchange::open(&self.connection, head)).await.expect("open")
+        soon(weft_transport::exchange::open(&self.connection, head, Duration::ZERO))
+            .await
+            .expect("open")
     }
 
     /// Sends a whole request.

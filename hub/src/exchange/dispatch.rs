@@ -31,6 +31,10 @@ use weft_transport::stream::StreamError;
 /// What a user is told to wait when every account refused.
 const REFUSED_WAIT: Duration = Duration::from_secs(1);
 
+/// How long the last account that may be tried can take to grant a stream, where its agent has
+/// granted all that it does: a place that is free in a moment is worth more than a refusal.
+const GRANT_WAIT: Duration = Duration::from_secs(1);
+
 /// How long the agent's own deadline for the answer's head runs ahead of the hub's, so that the end
 /// nearer to the provider is the one that says what happened.
 const DEADLINE_LEAD: Duration = Duration::from_secs(2);
@@ -81,7 +85,7 @@ impl Planned {
             dialect,
             headers,
             mut upload,
-            offers,
+            mut offers,
             belongings,
             switch,
         } = self;
@@ -100,14 +104,14 @@ impl Planned {
             let refusal = Refusal::unavailable(cause, message, REFUSED_WAIT);
             return Err(refuse(record, EndReason::Refused, Some(refusal)));
         }
-        for offer in offers {
-            if charged && !keeps_a_ledger(&offer) {
-                continue;
-            }
+        offers.retain(|offer| {
             // An agent that has not heard of them would call the provider for a plain answer.
-            if request.upgrade && !carries_websockets(&offer) {
-                continue;
-            }
+            let switches = !request.upgrade || carries_websockets(offer);
+            switches && (!charged || keeps_a_ledger(offer))
+        });
+        let mut offers = offers.into_iter().peekable();
+        while let Some(offer) = offers.next() {
+            let wait = if offers.peek().is_some() { Duration::ZERO } else { GRANT_WAIT };
             let place = offer.account().place.as_ref();
             let quote = record.tab().map(|tab| tab.quote_at(place));
             // An account of a place without a price is none to be called.
@@ -135,8 +139,8 @@ impl Planned {
                 return Err(refuse(record, EndReason::Internal, Some(refusal)));
             };
             let attempted = match request.upgrade {
-                true => request.attempt_switch(ticket, slip, upload).await,
-                false => request.attempt(ticket, slip, upload, record.tab()).await,
+                true => request.attempt_switch(ticket, slip, wait, upload).await,
+                false => request.attempt(ticket, slip, wait, upload, record.tab()).await,
             };
             match attempted {
                 Attempt::Switched { head, reader, writer, slip } => {
@@ -232,9 +236,15 @@ impl Request<'_> {
 
     /// An attempt at a WebSocket: the request has no body, and its direction stays open for what
     /// follows the answer.
-    async fn attempt_switch(&self, ticket: Ticket, slip: Slip, upload: Upload) -> Attempt {
+    async fn attempt_switch(
+        &self,
+        ticket: Ticket,
+        slip: Slip,
+        wait: Duration,
+        upload: Upload,
+    ) -> Attempt {
         let head = self.head(ticket);
-        let (mut writer, mut answer) = match slip.open(&head).await {
+        let (mut writer, mut answer) = match slip.open(&head, wait).await {
             Ok(opened) => opened,
             Err(error) => return not_opened(&error, upload),
         };
@@ -268,11 +278,12 @@ impl Request<'_> {
         &self,
         ticket: Ticket,
         slip: Slip,
+        wait: Duration,
         upload: Upload,
         mut tab: Option<&mut Tab>,
     ) -> Attempt {
         let head = self.head(ticket);
-        let (writer, mut answer) = match slip.open(&head).await {
+        let (writer, mut answer) = match slip.open(&head, wait).await {
             Ok(opened) => opened,
             Err(error) => return not_opened(&error, upload),
         };

@@ -115,15 +115,16 @@ impl Slip {
         &self.offer
     }
 
-    /// Opens the stream of the attempt and sends its head.
+    /// Opens the stream of the attempt, for which it may `wait`, and sends its head.
     ///
     /// # Errors
     /// [`OpenError`]: nothing was sent.
     pub async fn open(
         &self,
         head: &RequestHead,
+        wait: Duration,
     ) -> Result<(RequestWriter, AnswerReader), OpenError> {
-        exchange::open(&self.offer.link.connection, head).await
+        exchange::open(&self.offer.link.connection, head, wait).await
     }
 
     /// The agent gave a sign of life.

@@ -5,9 +5,7 @@ use crate::read::Reader;
 use crate::stream::{RecvHalf, SendHalf, StreamError};
 use bytes::{BufMut, Bytes, BytesMut};
 use quinn::Connection;
-use std::future::{Future as _, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::time::Duration;
 use weft_proto::codes::AbortCode;
 use weft_proto::limits::{BULK_AFTER_BYTES, HEAD_BYTES_MAX, HEAD_WAIT_MAX, priority};
 use weft_proto::wire::head::RequestHead;
@@ -16,7 +14,7 @@ use weft_proto::wire::{Malformed, StreamKind, prefix};
 /// Why no exchange could be opened; nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The agent grants no further stream now.
+    /// The agent grants no further stream, and granted none in the time that was given.
     #[error("the agent grants no further stream")]
     Full,
     /// The tunnel is gone.
@@ -27,8 +25,8 @@ pub enum OpenError {
     Head(#[source] Malformed),
 }
 
-/// Opens an exchange and sends its head. Never waits for a stream: where the agent grants none,
-/// that is [`OpenError::Full`].
+/// Opens an exchange and sends its head. Where the agent grants no stream now, one is waited for so
+/// long: those of exchanges that have just ended come back with its next acknowledgements.
 ///
 /// # Errors
 /// [`OpenError`]; nothing was sent then that an agent could act on.
@@ -38,20 +36,17 @@ pub enum OpenError {
 pub async fn open(
     connection: &Connection,
     head: &RequestHead,
+    wait: Duration,
 ) -> Result<(RequestWriter, AnswerReader), OpenError> {
     let encoded = head.encode().map_err(OpenError::Head)?;
     let mut out = BytesMut::with_capacity(encoded.len() + 9);
     out.put_u8(StreamKind::Exchange as u8);
     prefix::encode(&encoded, HEAD_BYTES_MAX, &mut out).map_err(OpenError::Head)?;
 
-    let mut opening = pin!(connection.open_bi());
-    let (send, recv) = poll_fn(|context| match opening.as_mut().poll(context) {
-        Poll::Ready(opened) => Poll::Ready(Some(opened)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
-    .ok_or(OpenError::Full)?
-    .map_err(|error| OpenError::Lost(error.into()))?;
+    let (send, recv) = tokio::time::timeout(wait, connection.open_bi())
+        .await
+        .map_err(|_| OpenError::Full)?
+        .map_err(|error| OpenError::Lost(error.into()))?;
 
     let mut half = SendHalf::new(send);
     half.prioritise(priority::HEAD);

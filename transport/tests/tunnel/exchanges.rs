@@ -211,7 +211,7 @@ async fn a_head_beyond_the_limit_is_refused_at_the_writer() {
     let huge = "x".repeat(HEAD_BYTES_MAX);
     let mut head = request_head();
     head.headers.append("x-huge", huge.parse().unwrap());
-    let refused = open(&tunnel.hub, &head).await;
+    let refused = open(&tunnel.hub, &head, Duration::ZERO).await;
     assert!(matches!(refused, Err(OpenError::Head(Malformed("head length")))));
 
     // No stream was spent on it: the next exchange is the tunnel's first.
@@ -275,7 +275,8 @@ async fn a_hostile_answer_is_malformed_and_stays_so() {
         &[0x10, 0x05, 0x08],             // an end inside the head
     ];
     for bytes in hostile {
-        let (_writer, mut reader) = open(&tunnel.hub, &request_head()).await.unwrap();
+        let (_writer, mut reader) =
+            open(&tunnel.hub, &request_head(), Duration::ZERO).await.unwrap();
         let (mut send, _recv) = tunnel.agent.accept_bi().await.unwrap();
         send.write_all(bytes).await.unwrap();
         send.finish().unwrap();
@@ -290,7 +291,7 @@ async fn a_hostile_answer_is_malformed_and_stays_so() {
 #[tokio::test]
 async fn a_wait_for_the_head_may_be_dropped_at_any_byte() {
     let tunnel = World::new().tunnel().await;
-    let (_writer, mut reader) = open(&tunnel.hub, &request_head()).await.unwrap();
+    let (_writer, mut reader) = open(&tunnel.hub, &request_head(), Duration::ZERO).await.unwrap();
     let (mut send, _recv) = tunnel.agent.accept_bi().await.unwrap();
     let head = answer_head(200);
     let encoded = head.encode().unwrap();

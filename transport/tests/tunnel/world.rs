@@ -143,7 +143,7 @@ impl Tunnel {
         &self,
         head: RequestHead,
     ) -> (RequestWriter, AnswerReader, Incoming) {
-        let opened = open(&self.hub, &head);
+        let opened = open(&self.hub, &head, Duration::ZERO);
         let accepted = async {
             let (send, recv) = self.agent.accept_bi().await.unwrap();
             accept(send, recv).await.unwrap()
