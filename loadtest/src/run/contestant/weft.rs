@@ -21,6 +21,10 @@ const AGENTS_PORT: u16 = 7443;
 /// A hub that says little.
 const QUIET: (&str, &str) = ("WEFT_LOG__LEVEL", "warn");
 
+/// A hub whose requests wait for agents longer than an idle one takes to learn, by its next
+/// keep-alive, that its hub was killed.
+const PATIENT: (&str, &str) = ("WEFT_LIMITS__AGENT_WAIT_SECONDS", "25");
+
 /// What only Weft has: what a scenario needs to restart or to ask it.
 #[derive(Debug, Clone)]
 pub(crate) struct Mesh {
@@ -35,7 +39,7 @@ pub(crate) struct Mesh {
 }
 
 impl Mesh {
-    /// Starts the hub again on the same doors, after it has ended.
+    /// Starts the hub again on the same doors, after it was killed.
     ///
     /// # Errors
     /// The end of its log where it does not come up.
@@ -43,7 +47,7 @@ impl Mesh {
     /// # Cancel safety
     /// A dropped start kills the hub.
     pub(crate) async fn serve(&self, owner: &str) -> Result<Member, MeshError> {
-        let settings = [QUIET, (OWNER, owner)];
+        let settings = [QUIET, PATIENT, (OWNER, owner)];
         let hub = Hub::serve(&self.program, &self.data, self.doors, &settings, &self.log).await?;
         Ok(Member { role: "hub", process: hub.into_process() })
     }
@@ -57,6 +61,18 @@ pub(crate) struct Alone {
     pub(crate) key: String,
     /// What is needed to start it again.
     pub(crate) mesh: Mesh,
+}
+
+/// The users' door of a hub, with a user's key.
+pub(crate) fn door(hub: &Hub, key: String) -> Door {
+    Door {
+        url: format!("https://localhost:{}", hub.users().port()),
+        ca: Some(hub.ca()),
+        key,
+        model: MODEL,
+        sim: "header",
+        headers: Vec::new(),
+    }
 }
 
 /// Starts a hub on the users' side.
@@ -134,14 +150,7 @@ pub(crate) async fn bring_up(ground: &Ground<'_>) -> anyhow::Result<Contestant> 
             Ok(hub)
         })
         .await?;
-    let door = Door {
-        url: format!("https://localhost:{}", hub.users().port()),
-        ca: Some(hub.ca()),
-        key,
-        model: MODEL,
-        sim: "header",
-        headers: Vec::new(),
-    };
+    let door = door(&hub, key);
     let hub = Member { role: "hub", process: hub.into_process() };
     Ok(Contestant { name: Name::Weft, door, members: vec![agent, hub] })
 }
