@@ -136,7 +136,7 @@ async fn what_a_full_database_does_not_take_waits_in_the_journal_and_is_settled_
     // Whoever has credit is served, until the journal has what the database does not take.
     let refused = |world: &World| {
         let log = std::fs::read_to_string(world.hub_log()).unwrap_or_default();
-        log.contains("settlements cannot be written")
+        log.contains("outcomes cannot be written")
     };
     let mut served = 1;
     let mut turns = 0;
