@@ -14,11 +14,9 @@ use weft_proto::entropy::Entropy;
 /// Size asked for both buffers of a UDP socket, in bytes. The system may give less.
 const UDP_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
-/// Shortest time between two stateless resets. A restarted hub owes one to each of its agents, and one
-/// that falls into this time is not sent later: the agent would ask again after a second, then after
-/// two, and some would find their tunnel dead only by its silence. Each is shorter than the packet it
-/// answers, and only ids of this hub's are answered: nothing can be amplified by them.
-const RESET_INTERVAL_MIN: Duration = Duration::from_micros(50);
+/// Shortest time between two stateless resets. A restarted hub owes one to each of its agents, and
+/// each is shorter than the packet it answers: nothing can be amplified by them.
+const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// What the key of the connection ids is derived for, from the reset key.
 const CONNECTION_IDS: &[u8] = b"weft connection ids";
