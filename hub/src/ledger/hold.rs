@@ -154,15 +154,11 @@ impl Hold {
     /// Settles the exchange: draws the charge from what is held, from what else is leased where
     /// that is not enough, and gives the settlement to the writer. Never waits.
     pub fn settle(self, leg: UserLeg) {
-        self.close(leg, None);
+        self.settle_recorded(leg, None);
     }
 
-    /// The same, and how it ended is recorded with it.
-    pub(crate) fn settle_recorded(self, leg: UserLeg, outcome: Box<Outcome>) {
-        self.close(leg, Some(outcome));
-    }
-
-    fn close(mut self, leg: UserLeg, outcome: Option<Box<Outcome>>) {
+    /// The same, and how it ended is recorded with it, where that is not recorded apart.
+    pub(crate) fn settle_recorded(mut self, leg: UserLeg, outcome: Option<Box<Outcome>>) {
         let Some(held) = self.held.take() else { return };
         let Held { ledger, payer, exchange, pocket, parts, number, mut spend, place, .. } = held;
         let shared = &ledger.0;

@@ -162,17 +162,33 @@ impl SettlementWriter {
     }
 }
 
+/// The waits between calls of a store that is away.
+#[derive(Debug)]
+struct Retry(Duration);
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self(RETRY_FIRST)
+    }
+}
+
+impl Retry {
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(RETRY_MAX);
+    }
+}
+
 /// Appends rows, however long the store is away: they are idempotent by exchange.
 pub(crate) async fn record(outcomes: &dyn Outcomes, rows: &[Outcome]) {
-    let mut wait = RETRY_FIRST;
+    let mut retry = Retry::default();
     while let Err(error) = outcomes.append(rows).await {
         tracing::error!(
             error = %causes(&error),
             waiting = rows.len(),
             "outcomes cannot be written; trying again"
         );
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(RETRY_MAX);
+        retry.wait().await;
     }
 }
 
@@ -182,7 +198,7 @@ async fn settle(
     metrics: &Metrics,
     postings: &[Posting],
 ) -> Vec<Option<Settled>> {
-    let mut wait = RETRY_FIRST;
+    let mut retry = Retry::default();
     loop {
         let error = match store.settle(postings).await {
             Ok(settled) => {
@@ -211,8 +227,7 @@ async fn settle(
             waiting = postings.len(),
             "settlements cannot be written; trying again"
         );
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(RETRY_MAX);
+        retry.wait().await;
     }
 }
 

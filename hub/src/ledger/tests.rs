@@ -362,7 +362,7 @@ async fn a_row_goes_with_its_settlement_and_outlives_the_process() {
         let mut hold = node.ledger.hold(&payer, exchange, nanos(400)).await.expect("held");
         hold.open_ticket(&node.ticket()).expect("in the journal");
         let row = node.outcome(exchange, &payer);
-        hold.settle_recorded(node.leg(300, 200), Box::new(row.clone()));
+        hold.settle_recorded(node.leg(300, 200), Some(Box::new(row.clone())));
         assert_eq!(node.row(exchange).await, None, "it waits with the settlement");
         if dies {
             node.dies().await;
@@ -387,7 +387,7 @@ async fn what_died_before_it_was_written_down_has_the_row_of_its_ticket() {
     let ticket = node.ticket();
     hold.open_ticket(&ticket).expect("in the journal");
     let row = node.outcome(exchange, &payer);
-    hold.settle_recorded(node.leg(300, 200), Box::new(row.clone()));
+    hold.settle_recorded(node.leg(300, 200), Some(Box::new(row.clone())));
     node.dies_at_once().await;
     let lost = node.row(exchange).await.expect("a row");
     assert_eq!((lost.end, lost.status), (EndReason::NodeLost, None));
@@ -592,7 +592,7 @@ async fn play(steps: Vec<Step>) {
                 let Running { user, exchange, hold, .. } =
                     running.swap_remove(which.index(running.len()));
                 let row = node.outcome(exchange, &payers[user]);
-                hold.settle_recorded(node.leg(charge, charge / 2), Box::new(row));
+                hold.settle_recorded(node.leg(charge, charge / 2), Some(Box::new(row)));
                 charged.insert(exchange, (user, charge));
             }
             Step::Drop { which } if !running.is_empty() => {

@@ -2,9 +2,8 @@
 
 use crate::talk::*;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::time::Instant;
 use weft_loadtest::mesh::Version;
 use weft_loadtest::mesh::world::{World, secret};
 use weft_loadtest::provider::{ANTHROPIC_ORGANIZATION, OPENAI_ORGANIZATION};
@@ -126,17 +125,9 @@ async fn what_the_provider_says_about_the_key_becomes_the_hubs_own_503() {
     assert_eq!(again.status, 503, "{}", again.text());
     assert_eq!(world.provider.received().len(), before, "a paused account was called");
     // The refusal's row comes apart from those of the faults, and perhaps before them.
-    let began = Instant::now();
-    loop {
-        let rows = world.hub.ask(&["exchange", "list", "--limit", "1000"]).unwrap();
-        let faults = rows.as_array().unwrap().iter().filter(|row| row["end"] == "account_fault");
-        let faults = faults.count();
-        if faults >= asks.len() + 2 || began.elapsed() > LIMIT {
-            assert_eq!(faults, asks.len() + 2, "{rows}");
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let faults = |rows: &[Value]| rows.iter().filter(|row| row["end"] == "account_fault").count();
+    let rows = rows_once(&world, |rows| faults(rows) >= asks.len() + 2).await;
+    assert_eq!(faults(&rows), asks.len() + 2, "{rows:?}");
     let logs = [world.hub_log(), world.agents[0].process.log().to_owned()];
     for log in logs {
         let text = std::fs::read_to_string(&log).unwrap();

@@ -225,16 +225,22 @@ pub(crate) fn received<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
 
 /// The outcome rows, once there are `count`: the hub writes them behind the answers.
 pub(crate) async fn rows_when(world: &World, count: usize) -> Vec<Value> {
+    let rows = rows_once(world, |rows| rows.len() >= count).await;
+    assert_eq!(rows.len(), count, "one row for each exchange");
+    let mut ids: Vec<_> = rows.iter().map(|row| row["id"].to_string()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "no exchange has two rows");
+    rows
+}
+
+/// The outcome rows, once they are `enough`, or as they are when the time is up.
+pub(crate) async fn rows_once(world: &World, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let began = Instant::now();
     loop {
         let listed = world.hub.ask(&["exchange", "list", "--limit", "1000"]).expect("rows");
         let rows = listed.as_array().expect("a list").clone();
-        if rows.len() >= count || began.elapsed() > LIMIT {
-            assert_eq!(rows.len(), count, "one row for each exchange");
-            let mut ids: Vec<_> = rows.iter().map(|row| row["id"].to_string()).collect();
-            ids.sort();
-            ids.dedup();
-            assert_eq!(ids.len(), count, "no exchange has two rows");
+        if enough(&rows) || began.elapsed() > LIMIT {
             return rows;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

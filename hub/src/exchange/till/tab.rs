@@ -508,18 +508,13 @@ impl Tab {
         }
         self.till.charged(leg.outlay.charge, leg.metered.basis);
         // What it will have cost is known, and billed, when it has been made.
-        match later.then_some(self.exchange) {
-            Some(exchange) => {
-                if let Some(kept) = hold.settle_apart(leg) {
-                    self.till.later().keep_hold(exchange, kept);
-                }
-                return outcome;
+        if later {
+            if let Some(kept) = hold.settle_apart(leg) {
+                self.till.later().keep_hold(self.exchange, kept);
             }
-            None => match outcome {
-                Some(outcome) => hold.settle_recorded(leg, outcome),
-                None => hold.settle(leg),
-            },
+            return outcome;
         }
+        hold.settle_recorded(leg, outcome);
         None
     }
 
