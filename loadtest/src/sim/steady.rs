@@ -2,14 +2,19 @@
 //!
 //! The cache of keys tidies up inside of some look-ups, by the machine's own clock, and wakes the
 //! task that it is running in when it has. Such a wake-up changes nothing but the turn in which
-//! tasks run, and with it the trace. A wake-up that arrives while its own task is being polled is
-//! therefore answered by one more poll at once, and passed on only where another follows.
+//! tasks run, and with it the trace. A task is therefore always polled twice, which answers a
+//! wake-up of itself, and only what wakes it in the second poll is passed on. Twice whether or not
+//! there was one: a poll more is not nothing to the tables of wakers that it registers with, which
+//! may grow and are then gone through in another order.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+
+/// How often a task is polled in its turn.
+const POLLS: usize = 2;
 
 /// A future whose wake-ups of itself do not reach the scheduler.
 pub(super) struct Steady<F> {
@@ -49,18 +54,18 @@ impl<F: Future> Future for Steady<F> {
         *bell.outer.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
         let waker = Waker::from(Arc::clone(&bell));
         let mut inner = Context::from_waker(&waker);
-        for _ in 0..2 {
+        for _ in 0..POLLS {
+            bell.rung.store(false, Ordering::Relaxed);
             bell.polling.store(true, Ordering::Relaxed);
             let polled = self.inner.as_mut().poll(&mut inner);
             bell.polling.store(false, Ordering::Relaxed);
             if polled.is_ready() {
                 return polled;
             }
-            if !bell.rung.swap(false, Ordering::Relaxed) {
-                return Poll::Pending;
-            }
         }
-        cx.waker().wake_by_ref();
+        if bell.rung.load(Ordering::Relaxed) {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 }
