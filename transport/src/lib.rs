@@ -18,6 +18,7 @@ pub mod stream;
 
 mod batch;
 mod congestion;
+mod ids;
 mod read;
 
 pub use quinn::{Connection, Endpoint};
