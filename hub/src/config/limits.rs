@@ -49,8 +49,9 @@ const HANDSHAKE_SECONDS: u64 = 5;
 const HEAD_SECONDS: u64 = 10;
 /// Silence inside a request's body, seconds.
 const BODY_IDLE_SECONDS: u64 = 30;
-/// Wait for an agent that is away and expected back, seconds.
-const AGENT_WAIT_SECONDS: u64 = 10;
+/// Wait for an agent that is away and expected back, seconds: longer than an idle agent takes to
+/// learn, by its next keep-alive, that its hub was killed.
+const AGENT_WAIT_SECONDS: u64 = 25;
 /// From the end of a request to the head of its answer, seconds: models think for minutes.
 const ANSWER_HEAD_SECONDS: u64 = 900;
 /// Silence inside an answer, seconds.

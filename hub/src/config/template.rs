@@ -60,7 +60,7 @@ pub fn render_initial(public: &[HubAddress]) -> String {
 # body_bytes_max = 536870912              # of one request
 # outcomes_waiting_max = 65536            # while the database is away; then 503
 # failed_keys_per_minute_max = 30         # per address; more are refused with 429
-# agent_wait_seconds = 10                 # how long a request waits for an agent that is to be back
+# agent_wait_seconds = 25                 # how long a request waits for an agent that is to be back
 # answer_head_seconds = 900               # how long a model may think before it answers
 # exchange_seconds = 3600
 # drain_seconds = 30                      # what running exchanges get when the hub stops

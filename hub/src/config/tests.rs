@@ -119,6 +119,14 @@ fn a_drain_and_a_wait_may_be_none_and_every_other_time_a_second_to_thirty_days()
 }
 
 #[test]
+fn a_request_waits_by_default_until_an_idle_agent_has_learned_that_its_hub_was_killed() {
+    use weft_proto::limits::{KEEP_ALIVE, KEEP_ALIVE_JITTER_PERCENT};
+    let learned = KEEP_ALIVE + KEEP_ALIVE * KEEP_ALIVE_JITTER_PERCENT / 100;
+    let wait = load("", &[]).unwrap().limits.agent_wait;
+    assert!(wait > learned + Duration::from_secs(1), "{wait:?} after {learned:?}");
+}
+
+#[test]
 fn amounts_of_money_are_exact_wherever_they_come_from() {
     let settings = load(
         "[money]\noverdraft_max = \"0.000000001\"\n[money.on_abort]\nazure = \"drain\"",

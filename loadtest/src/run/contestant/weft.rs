@@ -21,10 +21,6 @@ const AGENTS_PORT: u16 = 7443;
 /// A hub that says little.
 const QUIET: (&str, &str) = ("WEFT_LOG__LEVEL", "warn");
 
-/// A hub whose requests wait for agents longer than an idle one takes to learn, by its next
-/// keep-alive, that its hub was killed.
-const PATIENT: (&str, &str) = ("WEFT_LIMITS__AGENT_WAIT_SECONDS", "25");
-
 /// What only Weft has: what a scenario needs to restart or to ask it.
 #[derive(Debug, Clone)]
 pub(crate) struct Mesh {
@@ -47,7 +43,7 @@ impl Mesh {
     /// # Cancel safety
     /// A dropped start kills the hub.
     pub(crate) async fn serve(&self, owner: &str) -> Result<Member, MeshError> {
-        let settings = [QUIET, PATIENT, (OWNER, owner)];
+        let settings = [QUIET, (OWNER, owner)];
         let hub = Hub::serve(&self.program, &self.data, self.doors, &settings, &self.log).await?;
         Ok(Member { role: "hub", process: hub.into_process() })
     }
