@@ -222,8 +222,10 @@ fn per_cpu_second(spent: &[Spent; 2], counts: [u64; 2]) -> String {
 pub(crate) struct Block {
     /// Its connections, for the next block.
     pub(crate) lines: Vec<Line>,
-    /// Whole answers.
+    /// Answers that ended in it.
     pub(crate) samples: Samples,
+    /// Frames that came in it, those of answers that ended later too.
+    pub(crate) frames: u64,
     /// Frames that did not arrive as they should.
     pub(crate) missing: u64,
     /// CPU time meanwhile.
@@ -251,13 +253,14 @@ pub(crate) async fn run_block(
     for mut line in lines {
         let script = Arc::clone(script);
         workers.spawn(async move {
-            let (mut samples, mut missing) = (Samples::new()?, 0);
+            let (mut samples, mut frames, mut missing) = (Samples::new()?, 0, 0);
             loop {
-                let timing = line.exchange(&script, |_, _| {}).await?;
+                let counted = |_, at: Instant| frames += u64::from(at >= begin && at < end);
+                let timing = line.exchange(&script, counted).await?;
                 missing += timing.missing;
                 let now = Instant::now();
                 if now >= end {
-                    return anyhow::Ok((line, samples, missing));
+                    return anyhow::Ok((line, samples, frames, missing));
                 }
                 if now >= begin {
                     samples.add(timing.whole);
@@ -269,11 +272,13 @@ pub(crate) async fn run_block(
     let (before, began) = (ground.pids().spent()?, Instant::now());
     tokio::time::sleep_until(end).await;
     let (spent, lasted) = (ground.pids().spent()?.since(before), began.elapsed());
-    let mut done = Block { lines: Vec::new(), samples: Samples::new()?, missing: 0, spent, lasted };
+    let samples = Samples::new()?;
+    let mut done = Block { lines: Vec::new(), samples, frames: 0, missing: 0, spent, lasted };
     while let Some(worker) = workers.join_next().await {
-        let (line, samples, missing) = worker??;
+        let (line, samples, frames, missing) = worker??;
         done.lines.push(line);
         done.samples.merge(&samples)?;
+        done.frames += frames;
         done.missing += missing;
     }
     Ok(done)

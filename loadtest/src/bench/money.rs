@@ -25,9 +25,34 @@ const WARM_UP_REQUESTS: usize = 200;
 const OPENING: usize = 32;
 /// Milliseconds that charging may add at the 99th percentile.
 const ADDED_P99_MS_AT_MOST: f64 = 0.2;
+/// The streams of the crowd: what most requests to an LLM are.
+const STREAM: Shape = Shape::Streamed { deltas: 100, pace_ms: 5 };
 /// CPU time of a request with charging, in parts of one without: 85 % of the requests for each
 /// CPU-second.
 const CPU_RATIO_AT_MOST: f64 = 1.176;
+
+/// What a crowd asks for, and what its figures are called.
+struct Answers {
+    shape: Shape,
+    id: &'static str,
+    what: &'static str,
+    aim: &'static str,
+}
+
+const CROWDS: [Answers; 2] = [
+    Answers {
+        shape: Shape::Whole,
+        id: "money_crowd_64",
+        what: "whole answers of 16 words",
+        aim: "CPU of a whole answer with charging / without (85 %)",
+    },
+    Answers {
+        shape: STREAM,
+        id: "money_streams_64",
+        what: "streams of 100 words, one each 5 ms",
+        aim: "CPU of a stream with charging / without (85 %)",
+    },
+];
 
 /// How much of it.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +89,9 @@ pub(super) async fn charged(load: Load, progress: &Progress) -> anyhow::Result<C
     let mut grounds = [Ground::begin(on).await?, Ground::begin(off).await?];
     let mut found = Charged { sections: Vec::new(), aims: Vec::new(), missing: 0 };
     single(&mut grounds, load.single, &mut found, progress).await?;
-    crowd(&mut grounds, load, &mut found, progress).await?;
+    for answers in &CROWDS {
+        crowd(&mut grounds, load, answers, &mut found, progress).await?;
+    }
     for ground in &mut grounds {
         ground.check()?;
     }
@@ -132,17 +159,20 @@ async fn single(
 async fn crowd(
     grounds: &mut [Ground; 2],
     load: Load,
+    answers: &Answers,
     found: &mut Charged,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    progress.say(&format!("{CROWD} connections, with charging and without"));
-    let script = Arc::new(grounds[0].learn(Shape::Whole).await?);
+    let what = answers.what;
+    progress.say(&format!("{CROWD} connections, with charging and without: {what}"));
+    let script = Arc::new(grounds[0].learn(answers.shape).await?);
     let mut lines = Vec::new();
     for ground in grounds.iter() {
         lines.push(connect_all(&ground.client, Way::Mesh, CROWD).await?);
     }
     let mut samples = [Samples::new()?, Samples::new()?];
     let (mut spent, mut lasted) = ([Spent::default(); 2], [Duration::ZERO; 2]);
+    let mut frames = [0; 2];
     for round in 1..=load.rounds {
         for (side, ground) in grounds.iter_mut().enumerate() {
             progress.tick(|| format!("round {round} of {}", load.rounds));
@@ -151,18 +181,18 @@ async fn crowd(
             samples[side].merge(&run.samples)?;
             spent[side] = spent[side].plus(run.spent);
             lasted[side] += run.lasted;
+            frames[side] += run.frames;
             found.missing += run.missing;
             lines[side] = run.lines;
         }
     }
     let [on, off] = &samples;
-    let each = |side: usize| {
-        let cpu = spent[side].hub + spent[side].agent;
-        micros_each(cpu, samples[side].count())
-    };
+    // Long answers that lie across the ends of a block count by their frames in it.
+    let count = frames.map(|frames| frames / script.frames().max(1) as u64);
+    let each = |side: usize| micros_each(spent[side].hub + spent[side].agent, count[side]);
     let mut section = Section::new(
-        "money_crowd_64",
-        format!("Charging, concurrency {CROWD}, closed loop: block by block in turns"),
+        answers.id,
+        format!("Charging, concurrency {CROWD}, closed loop, {what}: block by block in turns"),
         ["p50", "p99"],
     );
     section.rows.extend([
@@ -177,15 +207,15 @@ async fn crowd(
         per_second(1),
         100.0 * per_second(0) / per_second(1),
     ));
-    section.notes.push(per_request(&spent, [on.count(), off.count()]));
+    section.notes.push(per_request(&spent, count));
     for (side, name) in ["with", "without"].into_iter().enumerate() {
-        let rate = samples[side].count() as f64 / lasted[side].as_secs_f64().max(0.01);
+        let rate = count[side] as f64 / lasted[side].as_secs_f64().max(0.01);
         let company = company(spent[side], lasted[side]);
         section.notes.push(format!("{name}: {rate:.0} requests/s; {company}"));
     }
     found.sections.push(section);
     found.aims.push(Aim {
-        what: "CPU of a request with charging / without (85 %)",
+        what: answers.aim,
         measured: each(0) / each(1).max(f64::EPSILON),
         at_most: CPU_RATIO_AT_MOST,
         unit: "",
