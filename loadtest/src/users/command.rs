@@ -91,7 +91,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Connections")]
     ca: Option<PathBuf>,
     /// Trust this public key alone: the base64url SHA-256 of its SubjectPublicKeyInfo
-    #[arg(long, value_name = "HASH", help_heading = "Connections")]
+    // One hash in 64 begins with a hyphen.
+    #[arg(long, value_name = "HASH", help_heading = "Connections", allow_hyphen_values = true)]
     pin: Option<weft_certs::SpkiHash>,
     /// The name that the other end must prove, where it is not the URL's host
     #[arg(long, value_name = "NAME", help_heading = "Connections")]

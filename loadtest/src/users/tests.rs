@@ -72,6 +72,12 @@ fn impossible_settings_are_refused_with_a_sentence() {
 }
 
 #[test]
+fn a_pin_may_begin_with_a_hyphen() {
+    let pin = "-Q".to_owned() + &"A".repeat(41);
+    settings(&[SECURE, "--concurrency", "4", "--pin", &pin]).expect("a pin like others");
+}
+
+#[test]
 fn connections_need_files() {
     let refused = settings_with(1_000, &[PLAIN, "--concurrency", "2000"]).expect_err("too many");
     assert!(refused.contains("open files"), "{refused}");
