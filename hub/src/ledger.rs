@@ -47,11 +47,12 @@ pub use tickets::{OpenTicket, TICKET_TERMS_BYTES_MAX, TicketAudit, TicketFinding
 use crate::config::LiveMoney;
 use crate::ledger_key::LedgerKey;
 use crate::lifecycle::{Stage, Tasks};
+use crate::places::Places;
 use crate::telemetry::Metrics;
 use orphans::Orphans;
 use purses::Purses;
 use recent::Recent;
-use settler::Settler;
+use settler::Settling;
 use spending::Spending;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -174,7 +175,7 @@ struct Shared {
     spending: Arc<Spending>,
     orphans: Arc<Orphans>,
     recent: Arc<Recent>,
-    settler: Settler,
+    settler: Places<Settling>,
     alerts: Mutex<Option<mpsc::Receiver<SpendAlert>>>,
 }
 
@@ -236,7 +237,7 @@ impl Ledger {
             metrics: metrics.clone(),
         }));
         let recent = Arc::new(Recent::default());
-        let (settler, writer) = Settler::new(settler::Needs {
+        let (settler, writer) = settler::settler(settler::Needs {
             store: Arc::clone(&store),
             outcomes,
             tickets: Arc::clone(&tickets),

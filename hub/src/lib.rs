@@ -2,7 +2,7 @@
 //!
 //! Only [`app`] joins the parts. Inside, arrows go one way:
 //! `main > app > doors > spine > rooms > ground`. The ground is [`config`], [`keyfile`],
-//! [`lifecycle`] and [`telemetry`]; rooms do not import each other.
+//! [`lifecycle`], `places` and [`telemetry`]; rooms do not import each other.
 
 pub mod admin;
 pub mod app;
@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod ledger_key;
 pub mod lifecycle;
 pub mod objects;
+mod places;
 pub mod pricing;
 pub mod routing;
 pub mod telemetry;

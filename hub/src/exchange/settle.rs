@@ -8,11 +8,11 @@
 
 use super::till::{Exhausted, Tab};
 use crate::ledger::record;
+use crate::places::{self, Places, Queue};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_proto::codes::{AbortCode, EndReason};
@@ -24,32 +24,29 @@ use weft_store::{OUTCOMES_PER_APPEND_MAX, Outcome, Outcomes};
 
 /// Gives out places in the queue of outcomes.
 #[derive(Debug, Clone)]
-pub struct Settler {
-    queue: mpsc::Sender<Outcome>,
-}
+pub struct Settler(Places<Outcome>);
 
 /// Writes the queue to the store.
 #[derive(Debug)]
 pub struct OutcomeWriter {
-    queue: mpsc::Receiver<Outcome>,
+    queue: Queue<Outcome>,
     outcomes: Arc<dyn Outcomes>,
 }
 
 /// A place in the queue.
-#[derive(Debug)]
-pub(super) struct Place(mpsc::OwnedPermit<Outcome>);
+pub(super) type Place = places::Place<Outcome>;
 
 impl Settler {
     /// A queue of so many `places`, at least one, and the writer that empties it into `outcomes`.
     #[must_use]
     pub fn new(outcomes: Arc<dyn Outcomes>, places: usize) -> (Self, OutcomeWriter) {
-        let (sender, receiver) = mpsc::channel(places.clamp(1, Semaphore::MAX_PERMITS));
-        (Self { queue: sender }, OutcomeWriter { queue: receiver, outcomes })
+        let (places, queue) = places::queue(places);
+        (Self(places), OutcomeWriter { queue, outcomes })
     }
 
-    /// Reserves a place; `None` where the queue is full.
+    /// Reserves a place; `None` where none is free.
     pub(super) fn reserve(&self) -> Option<Place> {
-        self.queue.clone().try_reserve_owned().ok().map(Place)
+        self.0.reserve()
     }
 }
 
@@ -60,7 +57,7 @@ impl OutcomeWriter {
         loop {
             let stopped = tokio::select! {
                 biased;
-                _ = self.queue.recv_many(&mut batch, OUTCOMES_PER_APPEND_MAX) => false,
+                () = self.queue.take(&mut batch, OUTCOMES_PER_APPEND_MAX) => false,
                 () = stopping.cancelled() => true,
             };
             if batch.is_empty() {
@@ -70,6 +67,7 @@ impl OutcomeWriter {
                 continue;
             }
             record(&*self.outcomes, &batch).await;
+            self.queue.written(batch.len());
             batch.clear();
         }
     }
@@ -263,7 +261,7 @@ impl Record {
     }
 
     fn record(&mut self) {
-        let Some(Place(place)) = self.place.take() else {
+        let Some(place) = self.place.take() else {
             return;
         };
         self.outcome.request_bytes = self.taken.load(Ordering::Relaxed);
@@ -285,7 +283,7 @@ impl Record {
             None => Some(outcome),
         };
         if let Some(outcome) = apart {
-            drop(place.send(*outcome));
+            place.send(*outcome);
         }
     }
 }
@@ -324,7 +322,7 @@ mod tests {
             let record = Record::new(outcome, place, metrics, cut_off).within(limit);
             tokio::time::advance(runs).await;
             drop(record);
-            assert_eq!(writer.queue.try_recv().expect("an outcome").end, end);
+            assert_eq!(writer.queue.take_now().expect("an outcome").end, end);
         }
     }
 }

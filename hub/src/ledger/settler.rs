@@ -3,17 +3,17 @@
 //!
 //! A settlement is in the ticket journal before the store is asked, and so is the outcome that goes
 //! with it: the journal is the spool, and a process that ends while the store is away posts the rest
-//! when it starts again, in order. The queue's places are taken at admission, and leases run out
-//! while the store is away, so what waits is bounded twice.
+//! when it starts again, in order. A settlement's place is taken at admission and free when it is
+//! posted, and leases run out while the store is away, so what waits is bounded twice.
 
 use super::purses::{Pocket, Purses};
 use super::recent::Recent;
 use super::spending::Counted;
 use super::tickets::{Record, Tickets};
+use crate::places::{self, Places, Queue};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use weft_proto::causes::causes;
 use weft_proto::money::NanoUsd;
@@ -41,21 +41,8 @@ pub(super) struct Settling {
     pub(super) counted: Counted,
 }
 
-/// Gives out places in the queue.
-#[derive(Debug)]
-pub(super) struct Settler {
-    queue: mpsc::Sender<Settling>,
-}
-
 /// A place in the queue.
-#[derive(Debug)]
-pub(super) struct Place(mpsc::OwnedPermit<Settling>);
-
-impl Place {
-    pub(super) fn send(self, settling: Settling) {
-        drop(self.0.send(settling));
-    }
-}
+pub(super) type Place = places::Place<Settling>;
 
 /// What the settler is made of.
 #[derive(Debug)]
@@ -72,7 +59,7 @@ pub(super) struct Needs {
 /// Writes the queue to the store.
 #[derive(Debug)]
 pub(super) struct SettlementWriter {
-    queue: mpsc::Receiver<Settling>,
+    queue: Queue<Settling>,
     store: Arc<dyn weft_store::Ledger>,
     outcomes: Arc<dyn Outcomes>,
     tickets: Arc<Tickets>,
@@ -81,18 +68,12 @@ pub(super) struct SettlementWriter {
     metrics: Metrics,
 }
 
-impl Settler {
-    pub(super) fn new(needs: Needs) -> (Self, SettlementWriter) {
-        let Needs { store, outcomes, tickets, purses, recent, metrics, places } = needs;
-        let (sender, queue) = mpsc::channel(places.clamp(1, Semaphore::MAX_PERMITS));
-        let writer = SettlementWriter { queue, store, outcomes, tickets, purses, recent, metrics };
-        (Self { queue: sender }, writer)
-    }
-
-    /// Reserves a place; `None` where the queue is full.
-    pub(super) fn reserve(&self) -> Option<Place> {
-        self.queue.clone().try_reserve_owned().ok().map(Place)
-    }
+/// The places of settlements, and the writer that empties them into the store.
+pub(super) fn settler(needs: Needs) -> (Places<Settling>, SettlementWriter) {
+    let Needs { store, outcomes, tickets, purses, recent, metrics, places } = needs;
+    let (places, queue) = places::queue(places);
+    let writer = SettlementWriter { queue, store, outcomes, tickets, purses, recent, metrics };
+    (places, writer)
 }
 
 impl SettlementWriter {
@@ -102,7 +83,7 @@ impl SettlementWriter {
         loop {
             let stopped = tokio::select! {
                 biased;
-                _ = self.queue.recv_many(&mut batch, SETTLEMENTS_PER_CALL_MAX) => false,
+                () = self.queue.take(&mut batch, SETTLEMENTS_PER_CALL_MAX) => false,
                 () = stopping.cancelled() => true,
             };
             if batch.is_empty() {
@@ -118,12 +99,14 @@ impl SettlementWriter {
                     () = tokio::time::sleep(GATHER) => {}
                 }
                 while batch.len() < SETTLEMENTS_PER_CALL_MAX
-                    && let Ok(settling) = self.queue.try_recv()
+                    && let Some(settling) = self.queue.take_now()
                 {
                     batch.push(settling);
                 }
             }
+            let count = batch.len();
             self.post(&mut batch).await;
+            self.queue.written(count);
             self.metrics.ledger_held(self.purses.held());
         }
     }

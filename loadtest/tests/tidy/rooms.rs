@@ -45,6 +45,7 @@ pub(crate) const HUB: House = House {
         ("keyfile", Ground),
         ("ledger_key", Ground),
         ("lifecycle", Ground),
+        ("places", Ground),
         ("telemetry", Ground),
         ("auth", Room),
         ("ledger", Room),
